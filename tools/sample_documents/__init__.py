@@ -1,0 +1,1 @@
+"""Generators of the sample documents, one module for each. Each `make()` is a pure function."""
