@@ -1,0 +1,205 @@
+"""Block headers: raw RLP, decoded strictly, with the block hash as the engine defines it.
+
+The raw bytes are the evidence: keep them as first seen. On QBFT the block hash covers neither the round
+nor the commit seals, so two nodes may hold different raw headers of one block (silkledger.evidence.qbft).
+Sources: Ethereum yellow paper 4.3; EIP-1559, EIP-4895, EIP-4844, EIP-4788, EIP-7685 for the later fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from silkledger.evidence import rlp, rpc
+from silkledger.evidence.errors import EvidenceInvalid
+from silkledger.evidence.keccak import keccak256
+from silkledger.evidence.qbft_extra import decode_extra_data
+from silkledger.evidence.reasons import Reason
+from silkledger.values import Address, BlockHash, BlockRef
+
+
+class EngineKind(StrEnum):
+    """What proves a block on this engine, and thereby how its hash is made."""
+
+    NO_SEALS = "no-seals"
+    """Block hash = keccak of the header. Nothing in a header proves that the network agreed on it."""
+    QBFT = "qbft"
+    """Commit seals in extraData; block hash over the header with round 0 and without seals."""
+
+
+# Field names are those of JSON-RPC. Value: bytes if fixed, None for an integer, 0 for any length.
+_REQUIRED: Final[tuple[tuple[str, int | None], ...]] = (
+    ("parentHash", 32),
+    ("sha3Uncles", 32),
+    ("miner", 20),
+    ("stateRoot", 32),
+    ("transactionsRoot", 32),
+    ("receiptsRoot", 32),
+    ("logsBloom", 256),
+    ("difficulty", None),
+    ("number", None),
+    ("gasLimit", None),
+    ("gasUsed", None),
+    ("timestamp", None),
+    ("extraData", 0),
+    ("mixHash", 32),
+    ("nonce", 8),
+)
+_OPTIONAL: Final[tuple[tuple[str, int | None], ...]] = (
+    ("baseFeePerGas", None),
+    ("withdrawalsRoot", 32),
+    ("blobGasUsed", None),
+    ("excessBlobGas", None),
+    ("parentBeaconBlockRoot", 32),
+    ("requestsHash", 32),
+)
+"""Fields that later forks appended, in their order. A header has a prefix of them."""
+_FIELDS: Final = _REQUIRED + _OPTIONAL
+EXTRA_DATA_FIELD: Final = 12
+"""Index of extraData in the header's list."""
+_MAX_U64: Final = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One block header. `raw` is the RLP; every other field was read from it.
+
+    Guarantees that `hash` is the engine's block hash of `raw`. This is not a verification that the
+    network agreed on the block.
+    """
+
+    raw: bytes
+    kind: EngineKind
+    hash: BlockHash
+    parent_hash: BlockHash
+    ommers_hash: bytes
+    coinbase: Address
+    state_root: bytes
+    transactions_root: bytes
+    receipts_root: bytes
+    logs_bloom: bytes
+    difficulty: int
+    number: int
+    gas_limit: int
+    gas_used: int
+    timestamp: int
+    """Unix time, seconds."""
+    extra_data: bytes
+    mix_hash: bytes
+    nonce: bytes
+    base_fee_per_gas: int | None
+    """Wei; None before EIP-1559."""
+
+    @property
+    def ref(self) -> BlockRef:
+        return BlockRef(self.number, self.hash, self.timestamp)
+
+
+def decode_header(raw: bytes, kind: EngineKind) -> Header:
+    """The header whose RLP is `raw`.
+
+    Raises:
+        EvidenceInvalid: RLP_NOT_CANONICAL, HEADER_FIELDS, and on QBFT the codes of extraData.
+    """
+    items = rlp.decode_list(raw, "header")
+    if not len(_REQUIRED) <= len(items) <= len(_FIELDS):
+        raise EvidenceInvalid(Reason.HEADER_FIELDS, f"a header has no {len(items)} fields")
+    values = [_field(item, name, size) for item, (name, size) in zip(items, _FIELDS, strict=False)]
+    numbers = {name: value for value, (name, size) in zip(values, _FIELDS, strict=False) if size is None}
+    octets = {name: value for value, (name, size) in zip(values, _FIELDS, strict=False) if size is not None}
+    return _header(raw, kind, _ints(numbers), _bytes(octets))
+
+
+def _header(raw: bytes, kind: EngineKind, number: dict[str, int], data: dict[str, bytes]) -> Header:
+    if max(number["number"], number["timestamp"], number["gasLimit"], number["gasUsed"]) > _MAX_U64:
+        raise EvidenceInvalid(Reason.HEADER_FIELDS, "a counter exceeds 64 bits")
+    return Header(
+        raw=raw,
+        kind=kind,
+        hash=block_hash(raw, kind),
+        parent_hash=BlockHash(data["parentHash"]),
+        ommers_hash=data["sha3Uncles"],
+        coinbase=Address(data["miner"]),
+        state_root=data["stateRoot"],
+        transactions_root=data["transactionsRoot"],
+        receipts_root=data["receiptsRoot"],
+        logs_bloom=data["logsBloom"],
+        difficulty=number["difficulty"],
+        number=number["number"],
+        gas_limit=number["gasLimit"],
+        gas_used=number["gasUsed"],
+        timestamp=number["timestamp"],
+        extra_data=data["extraData"],
+        mix_hash=data["mixHash"],
+        nonce=data["nonce"],
+        base_fee_per_gas=number.get("baseFeePerGas"),
+    )
+
+
+def _field(item: rlp.Item, name: str, size: int | None) -> int | bytes:
+    if size is None:
+        return rlp.as_int(item, name)
+    if not isinstance(item, bytes) or (size and len(item) != size):
+        raise EvidenceInvalid(Reason.HEADER_FIELDS, f"{name} must be {size or 'some'} bytes")
+    return item
+
+
+def _ints(values: Mapping[str, int | bytes]) -> dict[str, int]:
+    return {name: value for name, value in values.items() if isinstance(value, int)}
+
+
+def _bytes(values: Mapping[str, int | bytes]) -> dict[str, bytes]:
+    return {name: value for name, value in values.items() if isinstance(value, bytes)}
+
+
+def block_hash(raw: bytes, kind: EngineKind) -> BlockHash:
+    """The engine's hash of the block whose header is `raw`. QBFT does not rewrite the genesis header."""
+    if kind is EngineKind.NO_SEALS:
+        return BlockHash(keccak256(raw))
+    items = rlp.decode_list(raw, "header")
+    if len(items) < len(_REQUIRED):
+        raise EvidenceInvalid(Reason.HEADER_FIELDS, f"a header has no {len(items)} fields")
+    extra = decode_extra_data(rlp.as_bytes(items[EXTRA_DATA_FIELD], "extraData"))
+    if rlp.as_int(items[8], "number") == 0:
+        return BlockHash(keccak256(raw))
+    return BlockHash(keccak256(with_extra_data(raw, extra.for_block_hash())))
+
+
+def with_extra_data(raw: bytes, extra_data: bytes) -> bytes:
+    """The header `raw` with only its extraData replaced; all later fields stay verbatim."""
+    items = rlp.decode_list(raw, "header")
+    items[EXTRA_DATA_FIELD] = extra_data
+    return rlp.encode(items)
+
+
+def header_from_rpc(block: Mapping[str, object], kind: EngineKind = EngineKind.NO_SEALS) -> Header:
+    """The header of a block as `eth_getBlockBy…` returned it, with its RLP rebuilt.
+
+    Guarantees that the rebuilt header has the hash that the node reported, so no field was left out or
+    altered. Fields of later forks are taken as far as the node reports them.
+
+    Raises:
+        EvidenceInvalid: RPC_FIELD for a malformed answer, HEADER_HASH if the rebuilt header has another
+            hash (a field we do not know of, or a node that lies), and what `decode_header` raises.
+    """
+    items: list[bytes] = [_rpc_field(block, name, size) for name, size in _REQUIRED]
+    for name, size in _OPTIONAL:
+        if block.get(name) is None:
+            break
+        items.append(_rpc_field(block, name, size))
+    header = decode_header(rlp.encode(items), kind)
+    reported = rpc.data(block, "hash", 32)
+    if header.hash != BlockHash(reported):
+        raise EvidenceInvalid(
+            Reason.HEADER_HASH,
+            f"block {header.number}: its fields hash to {header.hash}, not 0x{reported.hex()}",
+        )
+    return header
+
+
+def _rpc_field(block: Mapping[str, object], name: str, size: int | None) -> bytes:
+    if size is None:
+        return rlp.encode_int(rpc.quantity(block, name))
+    return rpc.data(block, name, size or None)
