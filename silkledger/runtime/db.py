@@ -1,0 +1,214 @@
+"""One database per service: SQLite by default, PostgreSQL by URL. SQLAlchemy Core, no ORM.
+
+`Database.write()` is one transaction that survives SIGKILL and power loss once the block is left without an
+exception: SQLite runs in WAL mode with synchronous=FULL, PostgreSQL with its own durable commit. A block that
+is left by an exception, a cancellation included, leaves nothing.
+
+SQLite has one owning process per file, held by a lock on `<file>.lock`: a second owner is refused at start.
+Writes in this process are serialised. PostgreSQL may have several processes; who needs one writer there takes
+`advisory_lock` inside the transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+SQLITE: Final = "sqlite"
+POSTGRESQL: Final = "postgresql"
+
+READ_CONNECTIONS: Final = 8
+"""Reading connections kept per process."""
+
+BUSY_TIMEOUT_MS: Final = 10_000
+"""How long SQLite waits for a lock; only a checkpoint or an outside reader can hold one."""
+
+IDLE_IN_TRANSACTION_MS: Final = 8_000
+"""PostgreSQL ends a transaction that is idle for this long; MUST stay below every lease (design section
+14).
+"""
+
+
+class DatabaseInUse(RuntimeError):
+    """Another process owns this SQLite file. `path` is the file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"the database {path} is owned by another running process; one file, one owner")
+        self.path = path
+
+
+class DatabaseUrlRefused(ValueError):
+    """The URL names no database that is supported. Never contains the URL: it may hold a password."""
+
+
+def parse_url(url: str) -> URL:
+    """`sqlite:///path` or `postgresql://…` mapped to its asynchronous driver.
+
+    Raises:
+        DatabaseUrlRefused: another database, or SQLite in memory (which would not be durable).
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise DatabaseUrlRefused("the database URL cannot be read") from None  # its text may hold a password
+    backend = parsed.get_backend_name()
+    if backend == SQLITE:
+        if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
+            raise DatabaseUrlRefused("SQLite needs a file: sqlite:///path/to/file")
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend == POSTGRESQL:
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise DatabaseUrlRefused(f"{backend} is not supported; use sqlite:/// or postgresql://")
+
+
+class _OwnerLock:
+    """An exclusive lock on `<file>.lock`, released by the kernel when the process dies."""
+
+    def __init__(self, database: Path) -> None:
+        self._fd = os.open(f"{database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise DatabaseInUse(database) from None
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+
+class Database:
+    """The service's database. Make it with `open`, end it with `close`."""
+
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine, lock: _OwnerLock | None) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._lock = lock
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, url: str) -> Database:
+        """Open, and own if it is SQLite.
+
+        Raises:
+            DatabaseInUse: another process owns the SQLite file.
+            DatabaseUrlRefused: not a supported URL.
+            sqlalchemy.exc.SQLAlchemyError: the database cannot be reached.
+        """
+        parsed = parse_url(url)
+        if parsed.get_backend_name() == SQLITE:
+            database = _open_sqlite(cls, parsed)
+        else:
+            database = _open_postgresql(cls, parsed)
+        try:
+            await database.ping()
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._writer.dialect.name
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One writing transaction: durable when the block ends, nothing when it raises.
+
+        On SQLite (BEGIN IMMEDIATE) writers of this process take turns, so what the block reads stays true
+        until its commit. On PostgreSQL blocks run beside each other at READ COMMITTED: rely on constraints
+        or on `advisory_lock`.
+        """
+        if self.dialect == SQLITE:
+            async with self._writing, self._writer.begin() as connection:
+                yield connection
+        else:
+            async with self._writer.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One reading transaction: everything in the block sees one state of the database. Writes are
+        refused.
+        """
+        async with self._reader.begin() as connection:
+            yield connection
+
+    async def ping(self) -> None:
+        """Whether the database answers. Raises what the driver raises."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """End all connections and give the file up. Idempotent."""
+        await self._reader.dispose()
+        await self._writer.dispose()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+async def advisory_lock(connection: AsyncConnection, name: str) -> None:
+    """Hold the lock of this name until the transaction ends. On SQLite `write()` already is that lock."""
+    if connection.dialect.name == POSTGRESQL:
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"silkledger/{name}"}
+        )
+
+
+def _open_sqlite(cls: type[Database], url: URL) -> Database:
+    path = Path(str(url.database))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = _OwnerLock(path)
+    writer = create_async_engine(url, pool_size=1, max_overflow=0)
+    reader = create_async_engine(url, pool_size=READ_CONNECTIONS, max_overflow=0)
+    for engine, statements, begin in (
+        (writer, ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"), "BEGIN IMMEDIATE"),
+        (reader, ("PRAGMA query_only=ON",), "BEGIN"),
+    ):
+        _prepare_sqlite(engine, statements, begin)
+    return cls(writer, reader, lock)
+
+
+def _prepare_sqlite(engine: AsyncEngine, statements: tuple[str, ...], begin: str) -> None:
+    """We emit BEGIN ourselves: the driver's own handling would start a deferred transaction too late."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for statement in (
+            *statements,
+            f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+            "PRAGMA foreign_keys=ON",
+            "PRAGMA temp_store=MEMORY",
+        ):
+            cursor.execute(statement)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begun(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def _open_postgresql(cls: type[Database], url: URL) -> Database:
+    server_settings = {
+        "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
+        "application_name": "silkledger",
+    }
+    arguments = {"server_settings": server_settings}
+    writer = create_async_engine(url, pool_size=8, max_overflow=0, connect_args=arguments, pool_pre_ping=True)
+    reader = create_async_engine(
+        url, pool_size=READ_CONNECTIONS, max_overflow=0, connect_args=arguments, pool_pre_ping=True
+    ).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return cls(writer, reader, None)

@@ -1,0 +1,97 @@
+"""AIP-155 request ids: the same id with the same content returns the first response, with other content is
+a conflict.
+
+The key is (organisation, method, request id); the fingerprint is SHA-256 of the request. `remember` is
+called in the same transaction as the effect, so that either both exist or neither. Rows are kept for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from google.protobuf.message import Message
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from silkledger.runtime.db import POSTGRESQL
+from silkledger.runtime.errors import RequestIdConflict, RequestInFlight
+from silkledger.values import Did
+
+metadata = MetaData()
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    # The calling organisation's DID.
+    Column("organisation", String(80), primary_key=True),
+    # RPC name within the service.
+    Column("method", String(64), primary_key=True),
+    # UUID as the client sent it, lower case.
+    Column("request_id", String(36), primary_key=True),
+    # SHA-256 of the request, deterministically serialised.
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    # The first response, serialised.
+    Column("response", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+def fingerprint_of(request: Message) -> bytes:
+    """SHA-256 of the request's deterministic serialisation. Unknown fields count."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+
+
+async def replay(
+    connection: AsyncConnection, organisation: Did, method: str, request_id: str, fingerprint: bytes
+) -> bytes | None:
+    """The first response to this request id, or None if it is new.
+
+    Raises:
+        RequestIdConflict: the id was used with other content.
+    """
+    found = (
+        await connection.execute(
+            select(idempotency.c.fingerprint, idempotency.c.response).where(
+                idempotency.c.organisation == str(organisation),
+                idempotency.c.method == method,
+                idempotency.c.request_id == request_id.lower(),
+            )
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    first, response = bytes(found.fingerprint), bytes(found.response)
+    if first != fingerprint:
+        raise RequestIdConflict(request_id, first, fingerprint)
+    return response
+
+
+async def remember(
+    connection: AsyncConnection,
+    organisation: Did,
+    method: str,
+    request_id: str,
+    fingerprint: bytes,
+    response: bytes,
+) -> None:
+    """Store the first response, in the caller's transaction.
+
+    Raises:
+        RequestInFlight: another transaction committed the same id since `replay`; nothing of this one must
+        stay.
+    """
+    dialect = postgresql if connection.dialect.name == POSTGRESQL else sqlite
+    result = await connection.execute(
+        dialect.insert(idempotency)
+        .values(
+            organisation=str(organisation),
+            method=method,
+            request_id=request_id.lower(),
+            fingerprint=fingerprint,
+            response=response,
+        )
+        .on_conflict_do_nothing()
+    )
+    if result.rowcount == 0:
+        raise RequestInFlight(request_id)

@@ -1,0 +1,227 @@
+"""The gRPC server that every service runs in: mTLS, one interceptor, health, reflection, metrics, drain.
+
+Guarantee: no RPC is served without a client certificate of the network's CA; the certificates on disk may be
+rotated while running. On SIGTERM or SIGINT: health goes NOT_SERVING, nothing new is accepted, calls in
+flight get `DRAIN_S` seconds, workers are stopped, then the caller closes the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from silkledger.runtime.calls import CallInterceptor
+from silkledger.runtime.health import Health, HealthCheck
+from silkledger.runtime.settings import ServerSettings, host_and_port
+from silkledger.runtime.telemetry import Metrics, MetricsEndpoint, logger
+
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+"""Largest request and response, stated in the API's documentation."""
+
+DRAIN_S: Final = 10.0
+"""Time that calls in flight get after SIGTERM."""
+
+
+class Worker(Protocol):
+    """Something that runs beside the handlers until told to stop. If it raises, the process ends with an
+    error.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedWorker:
+    """A worker made of a name and a coroutine function, e.g. `NamedWorker("lane", lane.run)`."""
+
+    name: str
+    run: Callable[[asyncio.Event], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One gRPC service: its full proto name and the function that adds its servicer to a server."""
+
+    full_name: str
+    add: Callable[[grpc.aio.Server], None]
+
+
+class WorkerDied(RuntimeError):
+    """A worker ended although nobody stopped it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"worker {name} died")
+        self.name = name
+
+
+class _Certificates:
+    """Reads the PEM files again whenever one of them changed, so that rotation needs no restart."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._paths = (settings.tls_key, settings.tls_cert, settings.tls_ca)
+        self._seen: tuple[tuple[int, int], ...] = ()
+
+    def _stamp(self) -> tuple[tuple[int, int], ...]:
+        return tuple((status.st_mtime_ns, status.st_ino) for status in (path.stat() for path in self._paths))
+
+    def load(self) -> grpc.ServerCertificateConfiguration:
+        self._seen = self._stamp()
+        key, chain, ca = (path.read_bytes() for path in self._paths)
+        return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=ca)
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """None keeps what is in use: also while a file is missing in the middle of a rotation."""
+        try:
+            return self.load() if self._stamp() != self._seen else None
+        except OSError:
+            return None
+
+
+class Server:
+    """A started server. Make it with `start`, end it with `stop`."""
+
+    def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.port = 0
+        self.health: Health
+        self._grpc: grpc.aio.Server
+        self._endpoint: MetricsEndpoint | None = None
+        self._stop = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @classmethod
+    async def start(
+        cls,
+        settings: ServerSettings,
+        services: Sequence[Service],
+        workers: Sequence[Worker] = (),
+        checks: Mapping[str, HealthCheck] | None = None,
+        metrics: Metrics | None = None,
+    ) -> Server:
+        """Bind, serve, start the workers, write the ready file. Raises: OSError or RuntimeError if it
+        cannot bind.
+        """
+        server = cls(settings, metrics or Metrics())
+        names = [service.full_name for service in services]
+        server.health = Health(checks or {}, names, server.metrics)
+        server._grpc = grpc.aio.server(
+            interceptors=[CallInterceptor(server.metrics)],
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        for service in services:
+            service.add(server._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(server.health.servicer, server._grpc)
+        reflection.enable_server_reflection(
+            (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server._grpc
+        )
+        certificates = _Certificates(settings)
+        credentials = grpc.dynamic_ssl_server_credentials(
+            certificates.load(),
+            certificates.changed,  # type: ignore[arg-type] # None, "keep it", is missing in the stubs
+            require_client_authentication=True,
+        )
+        server.port = server._grpc.add_secure_port(settings.listen, credentials)
+        host, port = host_and_port(settings.metrics_listen)
+        server._endpoint = MetricsEndpoint(server.metrics, host, port)
+        await server._grpc.start()
+        for worker in (*workers, NamedWorker("health", server.health.run)):
+            server._tasks[worker.name] = asyncio.create_task(worker.run(server._stop), name=worker.name)
+        server._tell_ready()
+        return server
+
+    @property
+    def metrics_port(self) -> int:
+        return self._endpoint.port if self._endpoint else 0
+
+    def _tell_ready(self) -> None:
+        host, _ = host_and_port(self.settings.listen)
+        logger().info("listening", address=f"{host}:{self.port}", metrics_port=self.metrics_port)
+        if self.settings.ready_file is not None:
+            text = json.dumps(
+                {"address": f"{host}:{self.port}", "metrics_port": self.metrics_port, "pid": os.getpid()}
+            )
+            scratch = self.settings.ready_file.with_suffix(".tmp")
+            scratch.write_text(text)
+            scratch.replace(self.settings.ready_file)
+
+    async def wait(self, until: asyncio.Event) -> None:
+        """Until the event is set or a worker dies.
+
+        Raises:
+            WorkerDied: with the worker's own exception as its cause.
+        """
+        waiting = asyncio.create_task(until.wait())
+        done, _ = await asyncio.wait({waiting, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting in done:
+            return
+        waiting.cancel()
+        for name, task in self._tasks.items():
+            if task in done:
+                raise WorkerDied(name) from (None if task.cancelled() else task.exception())
+
+    async def stop(self, grace_s: float = DRAIN_S) -> None:
+        """Drain and stop. Workers are told to stop and waited for; one that hangs is cancelled."""
+        await self.health.shut()
+        await self._grpc.stop(grace_s)
+        self._stop.set()
+        if self._tasks:
+            _, hanging = await asyncio.wait(self._tasks.values(), timeout=grace_s)
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._endpoint is not None:
+            await asyncio.to_thread(self._endpoint.close)
+
+
+async def serve(
+    settings: ServerSettings,
+    services: Sequence[Service],
+    workers: Sequence[Worker] = (),
+    checks: Mapping[str, HealthCheck] | None = None,
+    metrics: Metrics | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. The caller closes its database afterwards.
+
+    Raises:
+        WorkerDied: a worker ended by itself; the server was drained all the same.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = await Server.start(settings, services, workers, checks, metrics)
+    try:
+        await server.wait(stop)
+    finally:
+        await server.stop()
+        logger().info("stopped")
+
+
+def run(main: Callable[[], Any]) -> int:
+    """Run a service's async main on uvloop. Returns the process's exit code; expected start failures are
+    one line.
+    """
+    try:
+        uvloop.run(main())
+    except WorkerDied as error:
+        logger().error("worker_died", worker=error.name, exc_info=error)
+        return 1
+    return 0
