@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from silkledger.keys import KeyInvalid, VerifyingKey
+from silkledger.keys import KeyShapeError, VerifyingKey
 from silkledger.registry.histories import (
     MAX_BLOCK,
     HistoryRecord,
@@ -147,7 +147,7 @@ def identity_state(
             continue
         try:
             methods[fragment] = VerifyingKey.from_multicodec(value)
-        except KeyInvalid:
+        except KeyShapeError:
             unreadable.append(fragment)
     return IdentityState(
         did,
