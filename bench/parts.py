@@ -1,0 +1,13 @@
+"""The parts of the bench by name. Each returns its measurements, taken together in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from bench import statements
+from bench.measure import Measurement
+
+PARTS: Final[dict[str, Callable[[], list[Measurement]]]] = {
+    "statement_check": statements.statement_check,
+}
