@@ -1,0 +1,344 @@
+"""The embedded engine as a process: anvil on loopback, with its ledger kept on disk.
+
+anvil writes its own state file in place, so a kill in the middle of a write leaves half a file. Here anvil
+neither writes nor mines by itself. A thread makes one block per block time and *does not make block n+1
+before block n is on disk* (fetched with `anvil_dumpState`, written to a temporary file, fsynced, renamed).
+So:
+
+- killed at any instant, anvil loses at most its newest block, however long a dump takes; a slow dump slows
+  the blocks down and weakens nothing. With finality depth k the rule "k · block time > dump interval + dump
+  duration" holds for every k ≥ 1, because a block time here *is* interval + duration.
+- the dump before the newest one is kept beside it, for a disk that loses the newest. That goes back by two
+  blocks, so the profile's depth is 2.
+
+The process dies with its parent (PR_SET_PDEATHSIG). It has no seals and no keys: development only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gzip
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from silkledger.evm.engines import ANVIL
+from silkledger.evm.toolchain import anvil_binary
+
+DEV_CHAIN_ID: Final = 7317
+
+_START_DEADLINE_S: Final = 30.0
+"""How long anvil may take to load its state and answer."""
+_STOP_DEADLINE_S: Final = 5.0
+_RPC_TIMEOUT_S: Final = 60.0
+_PR_SET_PDEATHSIG: Final = 1
+_STATE: Final = "state.gz"
+_PREVIOUS: Final = "state.previous.gz"
+_MAX_ANSWER: Final = 1 << 30
+
+
+class ChainFailed(RuntimeError):
+    """The embedded chain cannot be started or has died. The message says where its log is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainProgress:
+    """What the chain's driver did last; for status displays and tests."""
+
+    mined: int
+    """Blocks made since start."""
+    dumps: int
+    """Blocks put on disk since start."""
+    dump_bytes: int
+    dump_seconds: float
+
+
+class EmbeddedChain:
+    """anvil with its directory. `start`, then `stop`; `start` again goes on with the same ledger.
+
+    Guarantees after `start` returns: the node answers at `url`, on the chain of `directory` if there was one.
+    A block that has a successor is on disk. `wait` and `failure` tell when it died by itself.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        block_time_s: float = 1.0,
+        chain_id: int = DEV_CHAIN_ID,
+        binary: Path | None = None,
+    ) -> None:
+        self._directory = directory
+        self._port = port
+        self._block_time_s = block_time_s
+        self._chain_id = chain_id
+        self._binary = binary
+        self._process: subprocess.Popen[bytes] | None = None
+        self._driver: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._progress = ChainProgress(0, 0, 0, 0.0)
+        self._failure: str | None = None
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def log_file(self) -> Path:
+        return self._directory / "anvil.log"
+
+    @property
+    def pid(self) -> int | None:
+        """anvil's process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the chain stopped by itself; None while it runs or after `stop`."""
+        return self._failure
+
+    @property
+    def progress(self) -> ChainProgress:
+        return self._progress
+
+    def start(self) -> None:
+        """Load the newest complete dump and run. Call it in a thread that lives as long as the chain shall:
+        the kernel ends anvil with the thread that started it.
+
+        Raises:
+            ChainFailed: no binary, the port is taken, or every dump on disk is damaged.
+        """
+        if self.running:
+            raise ChainFailed("the chain is running already")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._port = self._port or _free_port()
+        loaded = self._unpack_state()
+        self._failure = None
+        self._stopping.clear()
+        self._progress = ChainProgress(0, 0, 0, 0.0)
+        self._process = self._spawn(loaded)
+        try:
+            self._await_answer()
+            if loaded is None:
+                self._dump()  # genesis first: its time is part of every later hash
+        except BaseException:
+            self._end_process()
+            raise
+        if loaded is not None:
+            loaded.unlink()
+        self._driver = threading.Thread(target=self._drive, name="embedded-chain", daemon=True)
+        self._driver.start()
+
+    def stop(self) -> None:
+        """End anvil; every block is on disk already, pending transactions are not. Idempotent."""
+        self._stopping.set()
+        if self._driver is not None:
+            self._driver.join(_RPC_TIMEOUT_S)
+            self._driver = None
+        self._end_process()
+
+    def kill(self) -> None:
+        """End anvil as SIGKILL does, with nothing said or saved. For tests of recovery."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.kill()
+        if self._driver is not None:
+            self._driver.join(_RPC_TIMEOUT_S)
+            self._driver = None
+        self._end_process()
+
+    def wait_for(self, condition: Callable[[ChainProgress], bool], timeout_s: float = 30.0) -> ChainProgress:
+        """Block until the driver's progress satisfies `condition`. Raises: ChainFailed, TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(
+                lambda: self._failure is not None or condition(self._progress), timeout_s
+            ):
+                raise TimeoutError(f"after {timeout_s:g} s: {self._progress}")
+        if self._failure is not None:
+            raise ChainFailed(self._failure)
+        return self._progress
+
+    def rpc(self, method: str, *params: object) -> Any:
+        """One JSON-RPC call, synchronously. For the driver and for tests' fault injection."""
+        return _rpc(self._port, method, params)
+
+    def _drive(self) -> None:
+        """Make a block, put it on disk, and only then think of the next."""
+        due = time.monotonic()
+        try:
+            while True:
+                due = max(due + self._block_time_s, time.monotonic())
+                if self._stopping.wait(due - time.monotonic()):
+                    return
+                self.rpc("evm_mine")
+                self._note(mined=1)
+                self._dump()
+        except (OSError, http.client.HTTPException, ValueError, ChainFailed) as error:
+            if not self._stopping.is_set():
+                code = None if self._process is None else self._process.poll()
+                why = f"exit code {code}" if code is not None else f"{type(error).__name__}: {error}"
+                self._fail(f"the embedded chain failed ({why}); see {self.log_file}")
+
+    def _dump(self) -> None:
+        """One complete dump on disk, under its name only once it is whole; the one before it stays."""
+        started = time.monotonic()
+        packed = bytes.fromhex(self.rpc("anvil_dumpState", True)[2:])
+        newest, previous = self._directory / _STATE, self._directory / _PREVIOUS
+        fresh, link = newest.with_suffix(".new"), previous.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(packed)
+            file.flush()
+            os.fsync(file.fileno())
+        if newest.exists():
+            link.unlink(missing_ok=True)
+            os.link(newest, link)
+            link.replace(previous)
+        fresh.replace(newest)
+        _sync_directory(self._directory)
+        self._note(dumps=1, size=len(packed), seconds=time.monotonic() - started)
+
+    def _unpack_state(self) -> Path | None:
+        """The newest whole dump as the plain file that anvil loads; None when this is a new chain."""
+        candidates = [self._directory / _STATE, self._directory / _PREVIOUS]
+        present = [path for path in candidates if path.exists()]
+        plain = self._directory / "state.loading.json"
+        for path in present:
+            try:
+                content = gzip.decompress(path.read_bytes())
+                json.loads(content)
+            except (OSError, EOFError, ValueError, zlib.error):
+                continue  # cut short or damaged: the one before it is kept for this
+            plain.write_bytes(content)
+            return plain
+        if present:
+            raise ChainFailed(
+                f"every state dump in {self._directory} is damaged; restore one or start a new chain"
+            )
+        return None
+
+    def _spawn(self, state: Path | None) -> subprocess.Popen[bytes]:
+        command = [str(self._binary or anvil_binary()), *self._flags(state)]
+        with self.log_file.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent(os.getpid()),
+            )
+
+    def _flags(self, state: Path | None) -> list[str]:
+        flags = ["--host", "127.0.0.1", "--port", str(self._port), "--chain-id", str(self._chain_id)]
+        flags += ["--no-mining", "--order", "fifo", "--accounts", "0", "--hardfork", "paris", "--quiet"]
+        flags += ["--gas-price", "0", "--block-base-fee-per-gas", "0"]
+        flags += ["--prune-history", str(ANVIL.state_history_blocks)]
+        if state is None:
+            return [*flags, "--timestamp", str(int(time.time()))]
+        return [*flags, "--load-state", str(state)]
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while True:
+            if not self.running:
+                raise ChainFailed(f"anvil ended at start; see {self.log_file}")
+            try:
+                answered = int(self.rpc("eth_chainId"), 16)
+            except (OSError, http.client.HTTPException) as error:
+                if time.monotonic() > deadline:
+                    raise ChainFailed(f"anvil does not answer; see {self.log_file}") from error
+                self._stopping.wait(0.02)
+                continue
+            if answered != self._chain_id:
+                raise ChainFailed(f"port {self._port} is answered by chain {answered}, not {self._chain_id}")
+            return
+
+    def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _note(self, *, mined: int = 0, dumps: int = 0, size: int | None = None, seconds: float = 0.0) -> None:
+        with self._changed:
+            last = self._progress
+            self._progress = ChainProgress(
+                mined=last.mined + mined,
+                dumps=last.dumps + dumps,
+                dump_bytes=last.dump_bytes if size is None else size,
+                dump_seconds=seconds if dumps else last.dump_seconds,
+            )
+            self._changed.notify_all()
+
+    def _fail(self, why: str) -> None:
+        with self._changed:
+            self._failure = why
+            self._changed.notify_all()
+
+
+def _rpc(port: int, method: str, params: tuple[object, ...]) -> Any:
+    """Plain http.client: the driver's thread must not depend on anybody's event loop."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_RPC_TIMEOUT_S)
+    try:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+        connection.request("POST", "/", body, {"content-type": "application/json"})
+        answer = json.loads(connection.getresponse().read(_MAX_ANSWER))
+    finally:
+        connection.close()
+    if "error" in answer:
+        raise ChainFailed(f"{method}: {answer['error']}")
+    return answer["result"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _die_with_parent(parent: int) -> Callable[[], None] | None:
+    """Make the kernel kill the child when its parent dies (Linux). Elsewhere nothing is promised."""
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (AttributeError, OSError):
+        return None
+
+    def arm() -> None:
+        os.setpgid(0, 0)  # a Ctrl-C in the terminal is for the parent, who then stops us in order
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # the parent died between fork and here
+
+    return arm
