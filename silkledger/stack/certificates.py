@@ -57,13 +57,6 @@ def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def signing_request(common_name: str, key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A PKCS#10 request (PEM) with a common name only: the authority decides every other field."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.PEM)
-
-
 class DevelopmentCa:
     """A P-256 root in `directory`: `ca.crt` and `ca.key`. Made at first use, then kept."""
 
