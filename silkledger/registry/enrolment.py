@@ -1,7 +1,8 @@
 """What an organisation's controller key signs to be enrolled. Format: docs/formats/enrolment.md.
 
-The proof binds every claim of the request, the TLS key in the certificate request included, to the controller key and
-to the network. It proves possession of the key, not that any claim is true: that is the registrar's to check.
+The proof binds every claim of the request, the TLS key in the certificate request included, to the controller
+key and to the network. It proves possession of the key, not that any claim is true: that is the registrar's
+to check.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ ROLES: Final = ("agency", "bank", "auditor", "authority", "settlement-institutio
 
 
 class ProofInvalid(ValueError):
-    """The controller's proof is not good. `reason` is CONTROLLER_KEY_INVALID or a reason of SignatureInvalid."""
+    """The controller's proof is not good.
+
+    `reason` is CONTROLLER_KEY_INVALID or a reason of SignatureInvalid.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
