@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final
 
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header
@@ -22,8 +20,6 @@ from silkledger.evidence.qbft_extra import Vote
 from silkledger.evidence.reasons import Reason
 from silkledger.values import Address
 
-_NO_TRANSITIONS: Final[Mapping[int, tuple[Address, ...]]] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class ValidatorRules:
@@ -31,7 +27,7 @@ class ValidatorRules:
 
     epoch_length: int
     """Blocks. Votes are forgotten at every block whose number is a multiple of it."""
-    transitions: Mapping[int, tuple[Address, ...]] = _NO_TRANSITIONS
+    transitions: Mapping[int, tuple[Address, ...]] = field(default_factory=dict)
     """Block number → the validators from that block on, whatever was voted."""
 
     def is_epoch(self, number: int) -> bool:

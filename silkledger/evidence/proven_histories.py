@@ -42,7 +42,7 @@ def verify_states(
 ) -> ProvenHistories:
     """Verify every state of a bundle against the state root of the as-of block `header`.
 
-    Steps, per contract: (1) the account stands under the state root, and has code; per history: (2) the head's
+    Steps, per contract: (1) the account stands under the state root and has code; per history: (2) the head's
     storage word stands under the account; (3) the records fold to it.
 
     This is not a verification of `header`, nor of the contract's code: the address is trusted.
