@@ -36,7 +36,7 @@ def main() -> int:
     if only is not None and only not in PARTS:
         parser.error(f"unknown part {only!r}; there are: {', '.join(PARTS)}")
     rows = [row for name, part in PARTS.items() if only in (None, name) for row in part()]
-    Console().print(_table(rows))
+    Console(width=140).print(_table(rows))
     LATEST.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     return 0 if all(row.holds is not False for row in rows) else 1
 
