@@ -126,7 +126,9 @@ def sign_call(
     deadline: int,
     gas: int = 500_000,
 ) -> SignedCall:
-    """Sign a call of one of the network's contracts as `account`. `request_id` MUST be used for nothing else."""
+    """Sign a call of one of the network's contracts as `account`. `request_id` MUST be used for nothing
+    else.
+    """
     call = SignedCall(account.address, network.address(contract), request_id, deadline, gas, data)
     signature = account.sign_digest(call_digest(network, call))
     return SignedCall(call.actor, call.target, request_id, deadline, gas, data, signature)

@@ -32,7 +32,9 @@ ARTIFACTS: Final = Path(__file__).resolve().parents[2] / "contracts" / "artifact
 
 
 class ContractMismatch(RuntimeError):
-    """What is on chain is not what our artifacts say: another network, or another version of the contracts."""
+    """What is on chain is not what our artifacts say: another network, or another version of the
+    contracts.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,9 @@ def _entry(item: Mapping[str, Any]) -> AbiEntry:
 
 
 def _type(field: Mapping[str, Any]) -> str:
-    """Canonical type; a struct becomes the tuple of its fields (ABI specification, "handling tuple types")."""
+    """Canonical type; a struct becomes the tuple of its fields (ABI specification, "handling tuple
+    types").
+    """
     kind = str(field["type"])
     if not kind.startswith("tuple"):
         return kind

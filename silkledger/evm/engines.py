@@ -72,7 +72,8 @@ class EngineProfile:
     transaction_types: frozenset[int]
     """EIP-2718 types the engine takes; 0 is a legacy transaction."""
     finality_depth: int
-    """A block is final when this many blocks stand on it. 0: final as soon as it is in a block (BFT engines)."""
+    """A block is final when this many blocks stand on it. 0: final as soon as it is in a block (BFT engines).
+    """
     block_time_s: float
     """Usual time between blocks; sets how often the head is asked for."""
     log_range: int
@@ -161,7 +162,8 @@ INJECTIVE: Final = EngineProfile(
     development_only=True,
     refusals=_COMMON_PHRASES,
 )
-"""A real BFT network for tests. CometBFT blocks are final, but their state is only committed by the next one."""
+"""A real BFT network for tests. CometBFT blocks are final, but their state is only committed by the next one.
+"""
 
 PROFILES: Final[Mapping[str, EngineProfile]] = MappingProxyType(
     {profile.name: profile for profile in (ANVIL, BESU_QBFT, INJECTIVE)}

@@ -89,7 +89,9 @@ class AccountProof:
 
 
 class Node(Protocol):
-    """What the lane and the follower ask of a node. Every method may raise `NodeUnavailable` or `NodeLied`."""
+    """What the lane and the follower ask of a node. Every method may raise `NodeUnavailable` or
+    `NodeLied`.
+    """
 
     async def chain_id(self) -> int: ...
 

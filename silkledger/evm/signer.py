@@ -25,7 +25,9 @@ class SignerUnavailable(RuntimeError):
 
 
 class LocalSigner:
-    """A key held in memory. Development and one-time keys; long-lived production keys belong behind a signer."""
+    """A key held in memory. Development and one-time keys; long-lived production keys belong behind a
+    signer.
+    """
 
     def __init__(self, account: Account) -> None:
         self._account = account

@@ -98,5 +98,7 @@ def decode_signed(raw: bytes) -> SignedTransaction:
 
 
 def created_address(sender: Address, nonce: int) -> Address:
-    """Where a contract created by `sender` in its transaction `nonce` will stand (yellow paper, section 7)."""
+    """Where a contract created by `sender` in its transaction `nonce` will stand (yellow paper, section
+    7).
+    """
     return Address(keccak256(rlp.encode([bytes(sender), rlp.encode_int(nonce)]))[12:])
