@@ -206,12 +206,16 @@ class Lane:
     async def _send(self, row: LaneRow) -> None:
         """Hand over what no node is known to have, and what was handed over too long ago, in nonce order."""
         attempts, _ = await self._store.open_attempts()
+        newest = {attempt.id for attempt in newest_of_each_nonce(attempts)}
+        included = {attempt.nonce for attempt in attempts if attempt.chain_block is not None}
+        now_ms, resend_after_s = self._store.now_ms(), self._profile.resend_after_s
         changes: list[Change] = []
         try:
             for attempt in attempts:
-                if due(attempt, self._store.now_ms(), self._profile.resend_after_s):
-                    changes.append(await self._send_one(attempt))
-                    if changes[-1].error == SendOutcome.FULL.value:
+                if attempt.nonce not in included and due(attempt, now_ms, resend_after_s):
+                    change = await self._send_one(attempt)
+                    changes.append(replace(change, alone=attempt.id not in newest))
+                    if change.error == SendOutcome.FULL.value:
                         break
         finally:
             await self._store.change(row.epoch, changes)

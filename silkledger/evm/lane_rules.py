@@ -46,8 +46,6 @@ def newest_of_each_nonce(attempts: Sequence[AttemptRow]) -> list[AttemptRow]:
 
 def due(attempt: AttemptRow, now_ms: int, resend_after_s: float) -> bool:
     """Whether an attempt's bytes are to be handed to a node now."""
-    if attempt.chain_block is not None:
-        return False
     if attempt.sent_ms is None or attempt.state in (State.SIGNED, State.ORPHANED):
         return True
     return now_ms - attempt.sent_ms >= resend_after_s * 1000

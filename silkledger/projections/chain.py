@@ -1,0 +1,119 @@
+"""Blocks that the follower applied: readers of the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from silkledger.evidence.header import EngineKind, Header, decode_header
+from silkledger.evidence.receipts import Receipt
+from silkledger.evm.follower_store import unarchive
+from silkledger.evm.tables import CHAIN_BLOCK, CHAIN_CURSOR, CHAIN_TABLES, CHAIN_TX
+from silkledger.values import BlockHash, BlockRef, TxHash
+
+__all__ = [
+    "CHAIN_TABLES",
+    "ChainPosition",
+    "block_at",
+    "newest_at_time",
+    "position",
+    "stored_block",
+    "where_is",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPosition:
+    """How far the projections go. Both are None before the first block."""
+
+    head: BlockRef | None
+    final: BlockRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """An archived block: what evidence is made of."""
+
+    header: Header
+    tx_hashes: tuple[TxHash, ...]
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Where a transaction is. `final` as of the follower's position in the same transaction."""
+
+    block: BlockRef
+    tx_index: int
+    succeeded: bool
+    final: bool
+
+
+async def position(conn: AsyncConnection) -> ChainPosition:
+    """Head and final block, as of this transaction."""
+    cursor = (await conn.execute(select(CHAIN_CURSOR.c.number, CHAIN_CURSOR.c.final_number))).first()
+    if cursor is None:
+        return ChainPosition(None, None)
+    return ChainPosition(await block_at(conn, cursor.number), await block_at(conn, cursor.final_number))
+
+
+async def block_at(conn: AsyncConnection, number: int) -> BlockRef | None:
+    """Block `number`; None: not applied (block 0, the genesis, never is: it holds no transaction)."""
+    return _ref((await conn.execute(_refs().where(CHAIN_BLOCK.c.number == number))).first())
+
+
+async def blocks_at(conn: AsyncConnection, numbers: Sequence[int]) -> dict[int, BlockRef]:
+    """The blocks of those numbers that are applied."""
+    rows = await conn.execute(_refs().where(CHAIN_BLOCK.c.number.in_(sorted(set(numbers)))))
+    return {row.number: BlockRef(row.number, BlockHash(row.hash), row.time) for row in rows}
+
+
+async def newest_at_time(conn: AsyncConnection, unix_s: int) -> BlockRef | None:
+    """The newest applied block whose header time is at most `unix_s`."""
+    query = _refs().where(CHAIN_BLOCK.c.time <= unix_s).order_by(CHAIN_BLOCK.c.number.desc()).limit(1)
+    return _ref((await conn.execute(query)).first())
+
+
+async def stored_block(conn: AsyncConnection, number: int, kind: EngineKind) -> StoredBlock | None:
+    """Block `number` from the archive, decoded strictly; None: not applied.
+
+    Raises:
+        EvidenceInvalid: the archived bytes were altered.
+    """
+    row = (
+        await conn.execute(
+            select(CHAIN_BLOCK.c.header, CHAIN_BLOCK.c.receipts).where(CHAIN_BLOCK.c.number == number)
+        )
+    ).first()
+    if row is None:
+        return None
+    pairs = unarchive(bytes(row.receipts))
+    hashes, receipts = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    return StoredBlock(decode_header(bytes(row.header), kind), hashes, receipts)
+
+
+async def where_is(conn: AsyncConnection, tx_hash: TxHash) -> Inclusion | None:
+    """The block that holds a transaction; None: none of those applied."""
+    query = (
+        select(CHAIN_TX, CHAIN_BLOCK.c.hash, CHAIN_BLOCK.c.time)
+        .join(CHAIN_BLOCK, CHAIN_BLOCK.c.number == CHAIN_TX.c.block_number)
+        .where(CHAIN_TX.c.tx_hash == bytes(tx_hash))
+    )
+    row = (await conn.execute(query)).first()
+    if row is None:
+        return None
+    final = await conn.scalar(select(CHAIN_CURSOR.c.final_number))
+    block = BlockRef(row.block_number, BlockHash(row.hash), row.time)
+    return Inclusion(block, row.tx_index, row.succeeded, final is not None and block.number <= final)
+
+
+def _refs() -> Select[Any]:
+    return select(CHAIN_BLOCK.c.number, CHAIN_BLOCK.c.hash, CHAIN_BLOCK.c.time)
+
+
+def _ref(row: Any) -> BlockRef | None:
+    return None if row is None else BlockRef(row.number, BlockHash(row.hash), row.time)
