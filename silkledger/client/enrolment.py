@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import uuid
 from dataclasses import replace
@@ -17,7 +18,8 @@ from silkledger.client.identity import IdentityClient
 from silkledger.client.organisation import Organisation, Profile
 from silkledger.identity.v1 import identity_pb2 as pb
 from silkledger.keys.account import Account
-from silkledger.values import Did
+from silkledger.registry.enrolment import Enrolment
+from silkledger.values import CountryCode, Did
 
 ROLES: Final = {
     "agency": pb.ROLE_AGENCY,
@@ -54,14 +56,15 @@ async def enrol(identity: IdentityClient, organisation: Organisation) -> pb.Orga
 
 
 def enrolment_request(organisation: Organisation) -> pb.EnrolOrganisationRequest:
-    """With proof of possession of both keys."""
+    """With proof of possession of both keys (docs/formats/enrolment.md)."""
     profile = organisation.profile
     account = organisation.account()
-    request = pb.EnrolOrganisationRequest(
+    claims = Enrolment(
         request_id=str(uuid.uuid4()),
+        chain_id=organisation.did.chain_id,
         name=profile.name,
-        country=profile.country,
-        roles=[ROLES[role] for role in profile.roles],
+        country=CountryCode(profile.country),
+        roles=frozenset(profile.roles),
         lei=profile.lei,
         uscc=profile.uscc,
         bic=profile.bic,
@@ -69,21 +72,19 @@ def enrolment_request(organisation: Organisation) -> pb.EnrolOrganisationRequest
         csr_pem=_signing_request(organisation).decode("ascii"),
         controller_key=account.public_key,
     )
-    claims = Enrolment(
-        request_id=request.request_id,
-        chain_id=Did(profile.did).chain_id,
-        name=request.name,
-        country=CountryCode(request.country),
-        roles=frozenset(profile.roles),
-        lei=request.lei,
-        uscc=request.uscc,
-        bic=request.bic,
-        endpoint=request.endpoint,
-        csr_pem=request.csr_pem,
-        controller_key=request.controller_key,
+    return pb.EnrolOrganisationRequest(
+        request_id=claims.request_id,
+        name=claims.name,
+        country=claims.country,
+        roles=[ROLES[role] for role in sorted(claims.roles)],
+        lei=claims.lei,
+        uscc=claims.uscc,
+        bic=claims.bic,
+        endpoint=claims.endpoint,
+        csr_pem=claims.csr_pem,
+        controller_key=claims.controller_key,
+        controller_proof=claims.sign(account.key),
     )
-    request.controller_proof = claims.sign(account.key)
-    return request
 
 
 def _write_tls_key(path: Path) -> None:
@@ -102,5 +103,11 @@ def _signing_request(organisation: Organisation) -> bytes:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("tls.key is not an EC key")  # noqa: TRY004 - a bad file, not a bad call
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, organisation.profile.name[:64])])
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    # A bank's settlement service serves with this certificate too; the identity service passes these two
+    # names on in development mode only.
+    local = x509.SubjectAlternativeName(
+        [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+    )
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    request = builder.add_extension(local, critical=False).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)

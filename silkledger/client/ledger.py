@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from silkledger.chain.v1 import chain_pb2 as chain
@@ -18,6 +18,20 @@ MAX_STATEMENTS: Final = 1000
 
 MAX_BYTES: Final = 3 * 1024 * 1024
 """Bytes of statements in one RegisterStatements call (proto)."""
+
+
+def batches(statements: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """In order, each within one call's limits."""
+    batch: list[bytes] = []
+    size = 0
+    for statement in statements:
+        if batch and (len(batch) == MAX_STATEMENTS or size + len(statement) > MAX_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(statement)
+        size += len(statement)
+    if batch:
+        yield batch
 
 
 class NotReached(TimeoutError):

@@ -87,6 +87,9 @@ class Environments:
             write_private(seed, secrets.token_bytes(32))
         return {
             **self._common(name, bank.listen, metrics),
+            # The bank serves with its own certificate, so that the other bank sees whom it talks to.
+            "SILKLEDGER_TLS_CERT": str(organisation / "tls.crt"),
+            "SILKLEDGER_TLS_KEY": str(organisation / "tls.key"),
             "SILKLEDGER_BANK_DID": bank.did,
             "SILKLEDGER_BANK_BIC": bank.bic,
             "SILKLEDGER_BANK_KEY_FILE": str(organisation / "controller.pem"),
