@@ -14,7 +14,7 @@ from itertools import pairwise
 from silkledger.evidence import lineage
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, Header
-from silkledger.evidence.qbft import extra_data_of
+from silkledger.evidence.qbft import extra_data_of, verify_seals
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import Assurance
@@ -98,6 +98,10 @@ def _trust_sealed(headers: Sequence[Header], pinned: Sequence[int], roots: Trust
             trusted = lineage.skip(trusted, header)
         mode = "skips, each sealed by more than a third of the validators trusted before"
     _check_reached(headers, set(range(start, len(headers))), Reason.LINEAGE_NO_START)
+    for header in headers[: start + 1]:
+        # Reached by hash, which does not cover seals and round. Nothing in a bundle goes unverified.
+        if header.number:
+            verify_seals(header, extra_data_of(header).validators)
     return HeaderTrust(
         Assurance.SEALED_BY_QUORUM,
         (
