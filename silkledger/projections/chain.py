@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,15 +15,7 @@ from silkledger.evm.follower_store import unarchive
 from silkledger.evm.tables import CHAIN_BLOCK, CHAIN_CURSOR, CHAIN_TABLES, CHAIN_TX
 from silkledger.values import BlockHash, BlockRef, TxHash
 
-__all__ = [
-    "CHAIN_TABLES",
-    "ChainPosition",
-    "block_at",
-    "newest_at_time",
-    "position",
-    "stored_block",
-    "where_is",
-]
+TABLES: Final = CHAIN_TABLES
 
 
 @dataclass(frozen=True, slots=True)
