@@ -25,7 +25,8 @@ _UINT64: Final = 2**64
 class CborError(ValueError):
     """The bytes are not deterministic CBOR of the allowed kinds.
 
-    `reason` is CBOR_TRUNCATED, CBOR_MALFORMED, CBOR_NOT_DETERMINISTIC, CBOR_TRAILING_BYTES or CBOR_KIND_REFUSED.
+    `reason` is CBOR_TRUNCATED, CBOR_MALFORMED, CBOR_NOT_DETERMINISTIC, CBOR_TRAILING_BYTES or
+    CBOR_KIND_REFUSED.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

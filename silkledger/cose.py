@@ -26,7 +26,8 @@ _NO_AAD: Final = b"\x40"
 
 
 class CoseError(ValueError):
-    """The bytes are not a COSE_Sign1 in the one accepted form. `reason` starts with COSE_; `field` names the part."""
+    """The bytes are not a COSE_Sign1 in the one accepted form. `reason` starts with COSE_; `field` names
+    the part."""
 
     def __init__(self, reason: str, field: str, detail: str) -> None:
         super().__init__(f"{reason}: {field}: {detail}")

@@ -72,7 +72,8 @@ class SignedObject:
     raw: bytes
     """The bytes as received: these are hashed into the log and stored, never a re-encoding."""
     id: StatementId
-    """SHA-256 of `sig_structure`. Does not cover the signature, so another signature makes no other object."""
+    """SHA-256 of `sig_structure`. Does not cover the signature, so another signature makes no other
+    object."""
     issuer: Did
     kid: str
     """DID URL of the issuer's verification method."""
@@ -100,14 +101,16 @@ class SignedObject:
         return None if self.controller_key is None else address_of(self.controller_key)
 
     def carried_key(self) -> VerifyingKey | None:
-        """The controller key as a verifying key. That it is the issuer's is for the identity registry to say."""
+        """The controller key as a verifying key. That it is the issuer's is for the identity registry to
+        say."""
         return None if self.controller_key is None else VerifyingKey(Suite.ES256K, self.controller_key)
 
     def verify(self, key: VerifyingKey) -> None:
         """Verify the signature under `key`. Says nothing about whether `key` is the issuer's at any block.
 
         Raises:
-            StatementError: SUITE_MISMATCH, CONTROLLER_KEY_MISMATCH or SIGNATURE_LENGTH, _RANGE, _HIGH_S, _INVALID.
+            StatementError: SUITE_MISMATCH, CONTROLLER_KEY_MISMATCH or SIGNATURE_LENGTH, _RANGE, _HIGH_S,
+            _INVALID.
         """
         if key.suite is not self.suite:
             raise StatementError(

@@ -1,6 +1,7 @@
 """An account on the EVM ledger: a secp256k1 key that signs 32-byte digests and is named by its address.
 
-The same key serves as an organisation's controller: as `Account` on the chain, as an ES256K key for statements.
+The same key serves as an organisation's controller: as `Account` on the chain, as an ES256K key for
+statements.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ from silkledger.keys.suites import KeyShapeError, Suite
 
 _SM2_HEAD: Final = bytes.fromhex("308187020100301306072a8648ce3d020106082a811ccf5501822d046d306b0201010420")
 _SM2_MID: Final = bytes.fromhex("a14403420004")
-# PrivateKeyInfo{0, {id-ecPublicKey, 1.2.156.10197.1.301}, ECPrivateKey{1, d, [1] public}} (RFC 5958, RFC 5915).
+# PrivateKeyInfo{0, {id-ecPublicKey, 1.2.156.10197.1.301}, ECPrivateKey{1, d, [1] public}} (RFC 5958, RFC
+# 5915).
 _SM2_SIZE: Final = len(_SM2_HEAD) + 32 + len(_SM2_MID) + 64
 
 _PLAIN: Final = "PRIVATE KEY"

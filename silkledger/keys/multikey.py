@@ -1,4 +1,5 @@
-"""Multikey (W3C Controlled Identifiers 1.0): multicodec varint ‖ public key, in base58-btc with the prefix `z`."""
+"""Multikey (W3C Controlled Identifiers 1.0): multicodec varint ‖ public key, in base58-btc with the prefix
+`z`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ class Suite(IntEnum):
     """Value = COSE algorithm identifier (IANA COSE Algorithms; SM2 is in the private range)."""
 
     ES256K = -47
-    """ECDSA on secp256k1 with SHA-256, RFC 8812. The only suite whose key can also act on the chain directly."""
+    """ECDSA on secp256k1 with SHA-256, RFC 8812. The only suite whose key can also act on the chain
+    directly."""
     ES256 = -7
     """ECDSA on P-256 with SHA-256, RFC 9053."""
     EDDSA = -8
@@ -29,7 +30,8 @@ class SuiteFacts:
     public_size: int
     """Bytes of the public key: 33 for a compressed point, 32 for Ed25519."""
     order: int | None
-    """Order of the group, for the range checks of r and s. None where the signature is not a pair of integers."""
+    """Order of the group, for the range checks of r and s. None where the signature is not a pair of
+    integers."""
     low_s: bool
     """Whether s must be at most half the order (there, (r, s) and (r, n - s) both verify)."""
 

@@ -31,8 +31,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 class NoteError(ValueError):
     """A note, checkpoint or verifier key is refused. `reason` is a stable code.
 
-    NOTE_MALFORMED, NOTE_TOO_LARGE, CHECKPOINT_MALFORMED, VKEY_MALFORMED, NOTE_NOT_SIGNED (no line by this key),
-    NOTE_SIGNATURE_INVALID (a line by this key that does not verify), ORIGIN_MISMATCH, KEY_SUITE.
+    NOTE_MALFORMED, NOTE_TOO_LARGE, CHECKPOINT_MALFORMED, VKEY_MALFORMED, NOTE_NOT_SIGNED (no line by this
+    key), NOTE_SIGNATURE_INVALID (a line by this key that does not verify), ORIGIN_MISMATCH, KEY_SUITE.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -206,8 +206,8 @@ def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> str:
 def verify_note(text: str, vkey: LogVerifierKey) -> Checkpoint:
     """Verify that the log signed this checkpoint, and return it. Lines by other keys are ignored.
 
-    1. the note parses; 2. a line has the name and id of `vkey`, and every such line verifies; 3. the text is a
-    checkpoint of the origin that `vkey` names.
+    1. the note parses; 2. a line has the name and id of `vkey`, and every such line verifies; 3. the text
+    is a checkpoint of the origin that `vkey` names.
 
     Raises:
         NoteError: with the reason.

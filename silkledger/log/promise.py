@@ -26,8 +26,11 @@ _ORIGIN, _IDS, _ACCEPTED, _LOG_BY, _ORGANISATION, _REQUEST = 1, 2, 3, 4, 5, 6
 
 
 class PromiseError(ValueError):
-    """A promise is refused. `reason` is COSE_…, PROMISE_MALFORMED, PROMISE_KEY_UNKNOWN, PROMISE_ORIGIN_MISMATCH or
-    PROMISE_SIGNATURE_INVALID."""
+    """A promise is refused. `reason` is a stable code.
+
+    COSE_… (form), PROMISE_MALFORMED, PROMISE_KEY_UNKNOWN, PROMISE_ORIGIN_MISMATCH or
+    PROMISE_SIGNATURE_INVALID.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -80,7 +83,7 @@ def make_promise(
 def verify_promise(raw: bytes, vkey: LogVerifierKey) -> Promise:
     """Verify that the log of `vkey` made this promise, and return it.
 
-    1. form; 2. it names this log key; 3. the signature; 4. the content, which must be of the log that `vkey` names.
+    1. form; 2. it names this log key; 3. the signature; 4. the content, of the log that `vkey` names.
 
     Raises:
         PromiseError: with the reason.

@@ -1,7 +1,7 @@
 """Receipts: COSE receipts of inclusion (RFC 9942) over the RFC 9162 tree.
 
-A receipt is a COSE_Sign1 by the log: protected {1: -8, 395: 1, 4: key id}, unprotected {396: {-1: [proof]}}, where
-proof = bstr(cbor([tree size, leaf index, [hashes]])), payload (the root) detached.
+A receipt is a COSE_Sign1 by the log: protected {1: -8, 395: 1, 4: key id}, unprotected {396: {-1: [proof]}},
+where proof = bstr(cbor([tree size, leaf index, [hashes]])), payload (the root) detached.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def parse_receipt(raw: bytes) -> InclusionReceipt:
         sign1 = cose.parse_sign1(raw, limit=MAX_RECEIPT)
         header, proofs = sign1.protected, sign1.unprotected.get(_VDP)
         key_id = header.get(cose.KID)
-        if header != {cose.ALG: _EDDSA, cose.KID: key_id, _VDS: _RFC9162_SHA256} or not _is_bytes(key_id, 4):
+        if header != {cose.ALG: _EDDSA, cose.KID: key_id, _VDS: _RFC9162_SHA256} or type(key_id) is not bytes:
             raise ReceiptError("RECEIPT_MALFORMED", "protected must be {1: -8, 4: key id of 4 bytes, 395: 1}")
         if sign1.payload is not None:
             raise ReceiptError("RECEIPT_MALFORMED", "the payload must be detached")
@@ -91,6 +91,8 @@ def parse_receipt(raw: bytes) -> InclusionReceipt:
         listed = proofs[_INCLUSION]
         if type(listed) is not list or len(listed) != 1 or type(listed[0]) is not bytes:
             raise ReceiptError("RECEIPT_MALFORMED", "must hold exactly one inclusion proof")
+        if len(key_id) != 4:
+            raise ReceiptError("RECEIPT_MALFORMED", "the key id has 4 bytes")
         proof = cose.decode_part(listed[0], "inclusion proof")
     except cose.CoseError as error:
         raise ReceiptError(error.reason, f"{error.field}: {error.detail}") from None
@@ -118,11 +120,11 @@ def verify_receipt(
 ) -> VerifiedReceipt:
     """Verify that `entry` (the statement's bytes) is in the log of `vkey`.
 
-    1. the receipt parses; 2. it names this log key; 3. the path leads from the entry to a root; 4. the log signed
-    that root; 5. size and root equal those of `checkpoint`, when one is given.
+    1. the receipt parses; 2. it names this log key; 3. the path leads from the entry to a root; 4. the log
+    signed that root; 5. size and root equal those of `checkpoint`, when one is given.
 
-    Without a checkpoint the size is *not* proven: a root is signed, and most paths verify under a neighbouring
-    size as well. Evidence must always give one.
+    Without a checkpoint the size is *not* proven: a root is signed, and most paths verify under a
+    neighbouring size as well. Evidence must always give one.
 
     Raises:
         ReceiptError: with the reason.

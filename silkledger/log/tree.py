@@ -1,9 +1,9 @@
 """RFC 9162 Merkle trees with SHA-256: roots, inclusion and consistency proofs for any size that ever was.
 
-Nodes are named by (level, index): level 0 are leaf hashes, node (l, i) covers leaves [i·2^l, (i+1)·2^l). Only
-complete nodes are ever stored; they never change, so every historic size can be answered from them with
-O(log n) reads. Which nodes an answer needs is computed first (`…_ranges`, `range_nodes`), so that an
-asynchronous store can fetch them in one go and the rest stays pure.
+Nodes are named by (level, position): level 0 are leaf hashes, node (l, i) covers leaves [i·2^l,
+(i+1)·2^l). Only complete nodes are ever stored; they never change, so every historic size can be answered
+from them with O(log n) reads. Which nodes an answer needs is computed first (`…_ranges`, `range_nodes`),
+so that an asynchronous store can fetch them in one go and the rest stays pure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Node(NamedTuple):
     """A complete subtree of 2^level leaves."""
 
     level: int
-    index: int  # type: ignore[assignment]  # a tuple has a method of that name, which is not used
+    position: int
 
 
 class NodeStore(Protocol):
@@ -62,7 +62,7 @@ class MemoryStore:
     def write(self, node: Node, value: bytes) -> None:
         if node.level == len(self._levels):
             self._levels.append([])
-        if node.index != len(self._levels[node.level]):
+        if node.position != len(self._levels[node.level]):
             raise ValueError("nodes of a level are written in order, once")
         self._levels[node.level].append(value)
 
@@ -78,7 +78,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def range_nodes(start: int, end: int) -> list[Node]:
-    """Complete nodes, left to right, that make up leaves [start, end), where start is aligned to the range."""
+    """Complete nodes, left to right, that make up leaves [start, end); start must be aligned to the range."""
     nodes = []
     while start < end:
         level = (end - start).bit_length() - 1
