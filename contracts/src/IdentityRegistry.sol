@@ -226,7 +226,7 @@ contract IdentityRegistry is Histories, IIdentityRegistry, ERC2771Context, EIP71
             Entry memory entry = entries[i - 1];
             _remove(identity, i - 1);
             if (entry.validTo > block.timestamp) {
-                _emitEntry(identity, entry.kind, entry.name, entry.value, block.timestamp);
+                _recordEntry(identity, entry.kind, entry.name, entry.value, uint64(block.timestamp));
             }
         }
         _owners[identity].push(uint96(block.number), uint160(newOwner));
