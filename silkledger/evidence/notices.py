@@ -28,7 +28,7 @@ def later_notices(
     known: Header,
     relying: CountryCode | None,
 ) -> list[str]:
-    """Sentences about the document, the issuer's key and its authority after block `as_of`, up to block `known`.
+    """Sentences about document, issuer's key and authority after block `as_of`, up to block `known`.
 
     Where the bundle proves nothing, there is no sentence: the checks say so.
     """

@@ -19,6 +19,14 @@ from silkledger.registry.histories import HistoryMissing, HistoryRecord, fold_he
 from silkledger.values import Address
 
 
+class HistoryNotProven(HistoryMissing):
+    """A history that is needed is not among those that were proven."""
+
+    def __init__(self, contract: Contract, key: bytes) -> None:
+        super().__init__(key)
+        self.contract = contract
+
+
 @dataclass(frozen=True, slots=True)
 class ProvenHistories:
     """What contract state was proven, by contract and key. Only these histories; others are unknown."""
@@ -29,11 +37,11 @@ class ProvenHistories:
         """All records of `key`; empty where it was proven that there are none.
 
         Raises:
-            HistoryMissing: the bundle proves nothing about that key.
+            HistoryNotProven: the bundle proves nothing about that key.
         """
         found = self.by_contract.get(contract, {}).get(key)
         if found is None:
-            raise HistoryMissing(key)
+            raise HistoryNotProven(contract, key)
         return found
 
 

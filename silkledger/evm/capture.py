@@ -1,0 +1,182 @@
+"""Gathering an evidence bundle from a node and the stored histories.
+
+State proofs can only be had for recent blocks (`EngineProfile.state_history_blocks`), so evidence is captured
+as of a block that is final and not long past. What is gathered is verified before it is handed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from silkledger.evidence.assemble import (
+    Histories,
+    Parts,
+    StateParts,
+    assemble,
+    find_anchor,
+    missing_histories,
+    slot_of,
+)
+from silkledger.evidence.bundle import Bundle, Contract, LogSection, NetworkSection
+from silkledger.evidence.header import EngineKind, Header
+from silkledger.evidence.lineage import ValidatorRules
+from silkledger.evidence.trust_roots import TrustRoots
+from silkledger.evidence.verdict import CheckResult
+from silkledger.evidence.verify import verify_bundle
+from silkledger.evm.contracts import Network
+from silkledger.evm.port import FullBlock, Node
+from silkledger.registry.histories import HistoryRecord
+from silkledger.statement import SignedStatement
+from silkledger.values import CountryCode
+
+MAX_CONTIGUOUS: Final = 512
+"""Most blocks between registration and as-of block for which every header is put in. Beyond, a verifier on an
+engine without seals must pin both blocks."""
+
+_BATCH: Final = 50
+"""Blocks fetched at once."""
+
+_OURS: Final = frozenset(
+    {
+        "bundle",
+        "network",
+        "statement",
+        "blocks",
+        "state",
+        "anchor",
+        "log_key",
+        "checkpoint",
+        "receipt",
+        "registration",
+    }
+)
+"""Checks that hold for every statement in the log, whoever issued it: if one fails, gathering went wrong."""
+
+
+class CaptureFailed(Exception):
+    """The evidence could not be gathered. `reasons` are the codes of the checks that did not pass."""
+
+    def __init__(self, detail: str, reasons: tuple[str, ...] = ()) -> None:
+        super().__init__(detail)
+        self.reasons = reasons
+
+
+class HistorySource(Protocol):
+    """Where the recorded histories are read, e.g. `silkledger.projections.histories.StoredHistories`."""
+
+    async def many(
+        self, contract: str, keys: Iterable[bytes], known_at: int | None = None
+    ) -> Mapping[bytes, Sequence[HistoryRecord]]:
+        """The histories of `keys`, up to block `known_at`; an empty one where nothing was recorded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRequest:
+    """What evidence is wanted of. The log's part comes from the log itself."""
+
+    statement: SignedStatement
+    origin: str
+    leaf_index: int
+    log: LogSection
+    anchor_block: int
+    """Block of the first final anchor that covers the leaf."""
+    as_of: int
+    """A final block, not before the anchor's."""
+    relying: tuple[CountryCode, ...]
+    """Countries on whose behalf the bundle shall be verifiable."""
+
+
+async def capture(
+    node: Node, histories: HistorySource, network: Network, kind: EngineKind, request: CaptureRequest
+) -> Bundle:
+    """The bundle for `request`.
+
+    Guarantees that state, anchor, log key, checkpoint and receipt in it verify against its own as-of block.
+    This is not a verdict: issuer, authority and status may well fail, and that is evidence too.
+
+    Raises:
+        CaptureFailed: there is no such anchor, or what the node and the histories say does not fit together.
+        NodeUnavailable, NodeLied: e.g. the node no longer has the state of that block.
+    """
+    if not 0 < request.anchor_block <= request.as_of:
+        raise CaptureFailed(f"no evidence as of block {request.as_of} for block {request.anchor_block}")
+    anchor_block = (await node.full_blocks(request.anchor_block, request.anchor_block))[0]
+    place = find_anchor(
+        anchor_block.receipts, network.address("LogAnchor"), request.origin, request.leaf_index
+    )
+    if place is None:
+        raise CaptureFailed(f"block {request.anchor_block} has no first anchor of leaf {request.leaf_index}")
+    gathered = await _histories(histories, request)
+    bundle = assemble(
+        Parts(
+            statement=request.statement.raw,
+            log=request.log,
+            anchor_block=request.anchor_block,
+            anchor_receipts=anchor_block.receipts,
+            transaction_index=place[0],
+            log_index=place[1],
+            headers=await _headers(node, anchor_block, request),
+            network=NetworkSection(network.chain_id, network.genesis_hash, network.directory),
+            histories=gathered,
+            states=await _states(node, network, gathered, request.as_of),
+        )
+    )
+    _self_check(bundle, network, kind, request)
+    return bundle
+
+
+async def _histories(source: HistorySource, request: CaptureRequest) -> Histories:
+    have: Histories = {}
+    while True:
+        missing = missing_histories(
+            request.statement, request.origin, request.relying, request.anchor_block - 1, request.as_of, have
+        )
+        if not missing:
+            return have
+        for contract in {contract for contract, _ in missing}:
+            keys = [key for owner, key in missing if owner is contract]
+            found = await source.many(contract.directory_name, keys, request.as_of)
+            have.setdefault(contract, {}).update({key: tuple(found[key]) for key in keys})
+
+
+async def _headers(node: Node, anchor_block: FullBlock, request: CaptureRequest) -> list[Header]:
+    first, last = request.anchor_block + 1, request.as_of
+    headers = [(await node.block(request.anchor_block - 1)).header, anchor_block.header]
+    if last - first >= MAX_CONTIGUOUS:
+        return [*headers, (await node.block(last)).header]
+    for start in range(first, last + 1, _BATCH):
+        numbers = range(start, min(start + _BATCH, last + 1))
+        headers += [block.header for block in await asyncio.gather(*map(node.block, numbers))]
+    return headers
+
+
+async def _states(
+    node: Node, network: Network, histories: Histories, block: int
+) -> dict[Contract, StateParts]:
+    states: dict[Contract, StateParts] = {}
+    for contract, keys in histories.items():
+        address = network.address(contract.directory_name)
+        proof = await node.get_proof(address, [slot_of(key) for key in keys], block)
+        states[contract] = StateParts(proof.account_proof, proof.storage_proofs)
+    return states
+
+
+def _self_check(bundle: Bundle, network: Network, kind: EngineKind, request: CaptureRequest) -> None:
+    roots = TrustRoots(
+        chain_id=network.chain_id,
+        genesis_hash=network.genesis_hash,
+        engine=kind,
+        rules=ValidatorRules(1) if kind is EngineKind.QBFT else None,
+        directory=network.directory,
+        contracts=network.addresses,
+        pinned_blocks={},
+    )
+    verdict = verify_bundle(request.statement.digest, bundle.encode(), roots)
+    bad = [c for c in verdict.checks if c.name in _OURS and c.result is not CheckResult.PASS]
+    if bad:
+        text = "; ".join(f"{check.name}: {check.detail}" for check in bad)
+        raise CaptureFailed(f"what was gathered does not fit together: {text}", tuple(c.reason for c in bad))
