@@ -27,7 +27,17 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.domain import Organisation
-from silkledger.values import CountryCode, Did
+from silkledger.evm.calls import NotConsumed
+from silkledger.evm.tables import ATTEMPT, INTENT, LANE_TABLES
+from silkledger.projections import accreditations, calls, chain, histories
+from silkledger.projections.calls import CallEvent, CallResult, call_events
+from silkledger.projections.chain import block_at
+from silkledger.runtime import idempotency
+from silkledger.runtime.migrations import collect
+from silkledger.values import Address, BlockRef, CountryCode, Did
+
+RELAY: Final = "relay"
+"""Kind of the intents that send a signed call; their key is the call's digest in hex."""
 
 own = MetaData()
 
@@ -86,6 +96,19 @@ audit = Table(
 )
 
 
+def whole_schema() -> MetaData:
+    """Every table of the service's database: what the migrations produce."""
+    return collect(
+        own,
+        idempotency.metadata,
+        LANE_TABLES,
+        chain.TABLES,
+        histories.TABLES,
+        calls.TABLES,
+        accreditations.metadata,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class OrganisationSearch:
     """What ListOrganisations looks for. None means: any."""
@@ -93,6 +116,22 @@ class OrganisationSearch:
     role: str | None = None
     country: CountryCode | None = None
     identifier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    """Where a relayed call stands."""
+
+    actor: Address
+    call_id: bytes
+    stage: int
+    """Number of chain.v1.EvidenceStage: 1 accepted here, 3 in a block, 4 in a final block."""
+    outcome: str
+    """Word of chain.v1.CallOutcome; UNSPECIFIED while there is none."""
+    reason: bytes = b""
+    """The target's return data, when refused."""
+    block: BlockRef | None = None
+    tx_hash: bytes = b""
 
 
 async def taken_claim(connection: AsyncConnection, row: Organisation) -> str | None:
@@ -222,3 +261,66 @@ async def insert_relayed(
             "accepted_ms": at_ms,
         },
     )
+
+
+async def call_state(
+    connection: AsyncConnection, actor: Address, call_id: bytes, final_number: int
+) -> CallState | None:
+    """Where the call stands; None when it is neither queued here nor on chain.
+
+    Anybody can have an event that consumes nothing emitted for anybody's id: such an event counts only when
+    it answers a transaction of ours.
+    """
+    digest = await relayed_digest(connection, actor, call_id)
+    events = await call_events(connection, actor, call_id)
+    for event in events:
+        outcome = _outcome(event, digest)
+        if outcome is None or (event.why is not None and not await _is_ours(connection, digest, event)):
+            continue
+        return CallState(
+            actor,
+            call_id,
+            _FINAL if event.block_number <= final_number else _ANCHORED,
+            outcome,
+            event.reason,
+            await block_at(connection, event.block_number),
+            bytes(event.tx_hash),
+        )
+    return None if digest is None else CallState(actor, call_id, _ACCEPTED, "UNSPECIFIED")
+
+
+_ACCEPTED: Final = 1
+_ANCHORED: Final = 3
+_FINAL: Final = 4
+
+_NOT_CONSUMED: Final = {
+    NotConsumed.BAD_SIGNATURE: "BAD_SIGNATURE",
+    NotConsumed.EXPIRED: "EXPIRED",
+    NotConsumed.FORBIDDEN_TARGET: "FORBIDDEN_TARGET",
+    NotConsumed.UNDERFUNDED: "UNDERFUNDED",
+}
+
+
+def _outcome(event: CallResult, digest: bytes | None) -> str | None:
+    """What the event says about the call with this digest (None: about whichever used the id up)."""
+    if event.why is not None:
+        return _NOT_CONSUMED.get(event.why)
+    if digest is not None and event.digest != digest:
+        return None
+    words = {CallEvent.EXECUTED: "EXECUTED", CallEvent.REFUSED: "REFUSED", CallEvent.CONFLICT: "CONFLICT"}
+    return words.get(event.event)
+
+
+async def _is_ours(connection: AsyncConnection, digest: bytes | None, event: CallResult) -> bool:
+    if digest is None:
+        return False
+    query = (
+        select(ATTEMPT.c.id)
+        .join(INTENT, INTENT.c.id == ATTEMPT.c.intent_id)
+        .where(
+            INTENT.c.kind == RELAY,
+            INTENT.c.unique_key == digest.hex(),
+            ATTEMPT.c.tx_hash == bytes(event.tx_hash),
+        )
+    )
+    return (await connection.execute(query)).first() is not None
