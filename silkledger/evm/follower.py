@@ -84,8 +84,10 @@ class Follower:
         projectors: Sequence[Projector] = (),
         *,
         on_reorg: Sequence[ReorgListener] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
+        self._clock = clock
         self._profile = profile
         self._network = network
         self._projectors = tuple(projectors)
@@ -96,7 +98,7 @@ class Follower:
         self._final = self._head
         self._node_head = 0
         self._behind_since: float | None = None
-        self._good_at = time.monotonic()
+        self._good_at = self._clock()
         self._problem: str | None = None
         self._halted: FollowerHalted | None = None
         self._started = False
@@ -126,7 +128,7 @@ class Follower:
             return f"halted: {self._halted}"
         if not self._started:
             return "not started"
-        quiet_s = time.monotonic() - self._good_at
+        quiet_s = self._clock() - self._good_at
         if quiet_s > max(_QUIET_ROUNDS * self._profile.block_time_s, 1.0):
             return f"no answer to rely on from the node for {quiet_s:.0f} s: {self._problem or 'waiting'}"
         if self.lag > self._profile.log_range:
@@ -203,7 +205,7 @@ class Follower:
             self._behind_since = None
             last = min(node_head, self._head.number + self._profile.log_range)
             changed = await self._extend(await self._node.full_blocks(self._head.number + 1, last))
-        self._good_at = time.monotonic()
+        self._good_at = self._clock()
         self._problem = None
         return changed
 
@@ -245,7 +247,7 @@ class Follower:
         if node_head == self._head.number:
             self._behind_since = None
             return False
-        now = time.monotonic()
+        now = self._clock()
         self._behind_since = self._behind_since or now
         if now - self._behind_since < 2 * self._profile.block_time_s:
             return False
