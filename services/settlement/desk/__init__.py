@@ -1,0 +1,1 @@
+"""The reconciliation desk: importing statements, running the rules, keeping breaks."""
