@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silkledger.cli.context import DEFAULT_DATA, AsOption, DataOption, JsonOption, Session, run
+from silkledger.cli.context import (
+    DEFAULT_DATA,
+    CommandFailed,
+    DataOption,
+    JsonOption,
+    Session,
+    run,
+)
 from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output, block_text
 
@@ -34,7 +41,6 @@ def replay(
         Path | None, typer.Option(help="Write trust roots that pin the last final block here.")
     ] = None,
     data: DataOption = DEFAULT_DATA,
-    alias: AsOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Replay the chain from genesis, verify every block, and compare every projection row.
@@ -43,16 +49,26 @@ def replay(
     Exit 7: no difference found, but something could not be had (UNAVAILABLE, counted and listed).
     """
     output = Output(as_json)
-    session = Session(data, alias, output)
+    session = Session(data, "", output)
 
     async def work() -> ExitCode:
-        from silkledger.audit.replay import Databases, replay_ledger
+        from silkledger.audit.databases import Databases
+        from silkledger.audit.replay import Audited, replay_ledger
+        from silkledger.evm.contracts import ContractMismatch
+        from silkledger.evm.engines import profile_named
+        from silkledger.evm.follower import FollowerHalted
+        from silkledger.evm.port import NodeLied, NodeUnavailable
 
         databases = Databases.named(database) if database else Databases.embedded(session.directory.root)
-        with output.progress("replaying blocks", None) as advance:
-            result = await replay_ledger(
-                session.network_file, node or session.network_file.node_url, databases, advance
-            )
+        file = session.network_file
+        audited = Audited(file.to_network(), profile_named(file.engine), file.origin, file.log_verifier_key)
+        try:
+            with output.progress("replaying blocks", None) as advance:
+                result = await replay_ledger(audited, node or file.node_url, databases, advance)
+        except NodeUnavailable as error:
+            raise CommandFailed(ExitCode.UNAVAILABLE, str(error)) from error
+        except (FollowerHalted, ContractMismatch, NodeLied) as error:
+            raise CommandFailed(ExitCode.FAILED, f"the chain does not verify: {error}") from error
         if report is not None:
             report.write_text(result.to_json(), encoding="utf-8")
         if trust_roots is not None:

@@ -65,13 +65,7 @@ class Session:
 
     @property
     def network(self) -> Network:
-        from silkledger.evm.contracts import Network
-        from silkledger.values import Address, BlockHash
-
-        file = self.network_file
-        addresses = {name: Address.from_hex(text) for name, text in file.contracts.items()}
-        directory = Address.from_hex(file.directory)
-        return Network(file.chain_id, BlockHash.from_hex(file.genesis_hash), directory, addresses)
+        return self.network_file.to_network()
 
     @property
     def ca(self) -> Path:

@@ -26,22 +26,25 @@ def verify(
     trust_roots: Annotated[
         Path, typer.Option(help="What you pin: chain, contracts, log. From a source that you trust.")
     ],
+    relying: Annotated[
+        str, typer.Option(help="Country on whose behalf; default: that of the trust roots.")
+    ] = "",
     allow_unsealed: AllowUnsealed = False,
     as_json: JsonOption = False,
 ) -> None:
     """Verify a document against an evidence file and pinned trust roots, with no network at all."""
     output = Output(as_json)
-    raise typer.Exit(int(_verify(document, evidence, trust_roots, allow_unsealed, output)))
+    raise typer.Exit(int(_verify(document, evidence, trust_roots, relying, allow_unsealed, output)))
 
 
 def _verify(
-    document: Path, evidence: Path, trust_roots: Path, allow_unsealed: bool, output: Output
+    document: Path, evidence: Path, trust_roots: Path, relying: str, allow_unsealed: bool, output: Output
 ) -> ExitCode:
     from silkledger.cli.offline import TrustRootsUnreadable, verify_files
     from silkledger.cli.verdicts import from_evidence
 
     try:
-        verdict = from_evidence(verify_files(document, evidence, trust_roots))
+        verdict = from_evidence(verify_files(document, evidence, trust_roots, relying))
     except FileNotFoundError as error:
         output.error(str(error), {"code": "USAGE", "message": str(error)})
         return ExitCode.USAGE

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from silkledger.evidence.trust_roots import TrustRoots, TrustRootsError
 from silkledger.evidence.verdict import Verdict
 from silkledger.evidence.verify import verify_bundle
-from silkledger.values import Digest
+from silkledger.values import CountryCode, Digest
 
 
 class TrustRootsUnreadable(ValueError):
@@ -24,13 +25,12 @@ def read_trust_roots(path: Path) -> TrustRoots:
 
 def digest_of_file(path: Path) -> Digest:
     """SHA-256 of the file's bytes exactly as they are."""
-    import hashlib
-
     with path.open("rb") as file:
         return Digest(hashlib.file_digest(file, "sha256").digest())
 
 
-def verify_files(document: Path, evidence: Path, trust_roots: Path) -> Verdict:
+def verify_files(document: Path, evidence: Path, trust_roots: Path, relying: str = "") -> Verdict:
     """Raises: `TrustRootsUnreadable`, `FileNotFoundError`. Everything else is in the verdict."""
     roots = read_trust_roots(trust_roots)
-    return verify_bundle(digest_of_file(document), evidence.read_bytes(), roots)
+    country = CountryCode(relying) if relying else None
+    return verify_bundle(digest_of_file(document), evidence.read_bytes(), roots, relying_country=country)

@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from silkledger.evm.contracts import Network
+from silkledger.values import Address, BlockHash
+
 
 class DirectoryInUse(RuntimeError):
     """Another stack runs on this data directory."""
@@ -42,6 +45,15 @@ class NetworkFile:
     governance: str = ""
     """Address of the TrustRegistry's governance account."""
     metrics: dict[str, str] = field(default_factory=dict)
+
+    def to_network(self) -> Network:
+        """The chain and contracts, as values. Raises: ValueShapeError."""
+        return Network(
+            self.chain_id,
+            BlockHash.from_hex(self.genesis_hash),
+            Address.from_hex(self.directory),
+            {name: Address.from_hex(text) for name, text in self.contracts.items()},
+        )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"

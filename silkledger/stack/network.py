@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from silkledger.evidence.trust_roots import PinnedLog, TrustRoots
+from silkledger.client.roots import unsealed_trust_roots
+from silkledger.evidence.trust_roots import PinnedLog
 from silkledger.evm.deploy import deploy
 from silkledger.evm.engines import EngineProfile, profile_named
 from silkledger.evm.node import JsonRpcNode
@@ -13,7 +12,6 @@ from silkledger.keys.account import Account
 from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.stack.directory import DataDirectory, NetworkFile, write_atomically
 from silkledger.stack.environment import ensure_account
-from silkledger.values import Address, BlockHash
 
 EMBEDDED_ORIGIN = "silkledger.example/embedded"
 """C2SP origin of the embedded stack's log."""
@@ -72,18 +70,7 @@ def pin_trust_roots(data: DataDirectory, network: NetworkFile) -> None:
     --trust-roots FILE` pins the last final block of a chain that it has verified itself.
     """
     if not data.trust_roots_file.exists():
-        write_atomically(data.trust_roots_file, trust_roots_of(network, {}).to_json())
-
-
-def trust_roots_of(network: NetworkFile, pinned: Mapping[int, BlockHash]) -> TrustRoots:
-    """Trust roots of a network without seals."""
-    return TrustRoots(
-        chain_id=network.chain_id,
-        genesis_hash=BlockHash.from_hex(network.genesis_hash),
-        engine=profile_named(network.engine).header_kind,
-        rules=None,
-        directory=Address.from_hex(network.directory),
-        contracts={name: Address.from_hex(text) for name, text in network.contracts.items()},
-        pinned_blocks=pinned,
-        log=PinnedLog(network.origin, network.log_verifier_key),
-    )
+        profile = profile_named(network.engine)
+        log = PinnedLog(network.origin, network.log_verifier_key)
+        roots = unsealed_trust_roots(network.to_network(), profile, log, {})
+        write_atomically(data.trust_roots_file, roots.to_json())

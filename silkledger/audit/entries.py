@@ -1,0 +1,105 @@
+"""The log: its tree computed again from its entries, and compared with every anchored root.
+
+1. every leaf's bytes are a signed statement that carries a good signature of the key it names;
+2. what the database says about the leaf is what its bytes say;
+3. the stored tree is the tree of those bytes;
+4. every anchored root of this log is the root of the tree at that size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from silkledger.audit.compare import shown
+from silkledger.audit.report import Difference
+from silkledger.evidence.keccak import keccak256
+from silkledger.log.tree import MemoryStore, Node, Tree
+from silkledger.projections.anchors import anchor
+from silkledger.projections.statements import StatementRow, differing_fields, row_of, stored_rows
+from silkledger.statement import StatementError, parse_statement
+
+
+@dataclass(frozen=True, slots=True)
+class LogAudit:
+    """What was found about one log."""
+
+    entries: int
+    anchors: int
+    differences: tuple[Difference, ...]
+    unavailable: tuple[str, ...]
+
+
+async def anchors_of(replayed: AsyncConnection, origin: str, upto_block: int) -> list[tuple[int, bytes]]:
+    """(size, root) of every anchor of the log, as the chain tells them."""
+    query = (
+        anchor.select()
+        .where(anchor.c.origin_id == keccak256(origin.encode()), anchor.c.block_number <= upto_block)
+        .order_by(anchor.c.size)
+    )
+    return [(row.size, bytes(row.root)) for row in await replayed.execute(query)]
+
+
+async def audit_log(database: str, live: AsyncConnection, anchors: Sequence[tuple[int, bytes]]) -> LogAudit:
+    """Steps (1) to (4) on the ledger's database."""
+    nodes = MemoryStore()
+    tree = Tree(nodes)
+    differences: list[Difference] = []
+    async for stored, raw in stored_rows(live):
+        if stored.leaf_index != tree.size:
+            differences.append(_leaf(database, tree.size, "(row)", "present", "missing"))
+            break
+        differences += _check_entry(database, stored, raw)  # (1) (2)
+        tree.append(raw)
+    differences += await _check_nodes(database, live, nodes, tree.size)  # (3)
+    unavailable = []
+    for size, root in anchors:  # (4)
+        if size > tree.size:
+            unavailable.append(f"{database}: the log's entries {tree.size} to {size - 1}, which are anchored")
+        elif tree.root(size) != root:
+            found = f"the entries have root {shown(tree.root(size))}"
+            differences.append(
+                Difference(database, "leaf", f"tree size {size}", "root", f"anchored {shown(root)}", found)
+            )
+    return LogAudit(tree.size, len(anchors), tuple(differences), tuple(unavailable))
+
+
+def _leaf(database: str, index: int, field: str, replayed: str, found: str) -> Difference:
+    return Difference(database, "entry", f"leaf_index={index}", field, replayed, found)
+
+
+def _check_entry(database: str, stored: StatementRow, raw: bytes) -> list[Difference]:
+    index = stored.leaf_index
+    try:
+        computed = row_of(index, raw)
+        statement = parse_statement(raw)
+        key = statement.carried_key()
+        if key is not None:
+            statement.verify(key)
+    except StatementError as error:
+        return [_leaf(database, index, "raw", "a signed statement", f"{error}")]
+    return [
+        _leaf(database, index, name, shown(getattr(computed, name)), shown(getattr(stored, name)))
+        for name in differing_fields(stored, computed)
+    ]
+
+
+async def _check_nodes(
+    database: str, live: AsyncConnection, nodes: MemoryStore, size: int
+) -> list[Difference]:
+    """Level 0 names the very leaf whose bytes were altered; higher levels are checked likewise."""
+    differences = []
+    query = text("SELECT level, node_index, hash FROM tree_node ORDER BY level, node_index")
+    for level, index, stored in await live.execute(query):
+        if (index + 1) << level > size:
+            continue
+        (computed,) = nodes.read([Node(level, index)])
+        if computed != bytes(stored):
+            key = f"level={level}, node_index={index}"
+            differences.append(
+                Difference(database, "tree_node", key, "hash", shown(computed), shown(bytes(stored)))
+            )
+    return differences

@@ -1,0 +1,97 @@
+"""What a replay found. The same input gives the same report digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from silkledger.evidence.trust_roots import TrustRoots
+from silkledger.values import BlockRef
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Difference:
+    """One field in which a database says something else than chain and log do."""
+
+    database: str
+    table: str
+    key: str
+    field: str
+    replayed: str
+    found: str
+
+    def sentence(self) -> str:
+        return (
+            f"{self.database}: {self.table}[{self.key}].{self.field} is {self.found}, "
+            f"but chain and log say {self.replayed}"
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Total:
+    """Control total of one projection table."""
+
+    database: str
+    table: str
+    rows: int
+    """Rows that chain and log say there are, up to the compared block."""
+    differences: int
+    upto_block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole result."""
+
+    chain_id: int
+    genesis_hash: str
+    last: BlockRef
+    """Last final block: everything up to it was verified."""
+    events: int
+    entries: int
+    anchors: int
+    totals: tuple[Total, ...]
+    differences: tuple[Difference, ...]
+    unavailable: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    trust_roots: TrustRoots
+    """Pin the last final block."""
+
+    @property
+    def clean(self) -> bool:
+        return not self.differences and not self.unavailable
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, with its digest."""
+        return {**self._body(), "reportDigest": self.digest}
+
+    def to_json(self) -> str:
+        return json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the report without the digest, as JSON with sorted names and no spaces."""
+        text = json.dumps(self._body(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return "0x" + hashlib.sha256(text.encode()).hexdigest()
+
+    def _body(self) -> dict[str, Any]:
+        return {
+            "format": "silkledger-audit/1",
+            "chainId": self.chain_id,
+            "genesisHash": self.genesis_hash,
+            "lastFinalBlock": {
+                "number": self.last.number,
+                "hash": str(self.last.hash),
+                "time": self.last.time,
+            },
+            "events": self.events,
+            "entries": self.entries,
+            "anchors": self.anchors,
+            "totals": [asdict(total) for total in sorted(self.totals)],
+            "differences": [asdict(difference) for difference in sorted(self.differences)],
+            "unavailable": sorted(self.unavailable),
+            "assumptions": list(self.assumptions),
+            "verdict": "CLEAN" if self.clean else ("DIFFERENT" if self.differences else "INCOMPLETE"),
+        }
