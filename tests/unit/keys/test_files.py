@@ -62,7 +62,12 @@ def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int, refused: in
 def test_missing_and_malformed_files_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     assert reason(path) == "KEY_FILE_MISSING"
-    for content in (b"", b"hello", b"x" * 20_000, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"):
+    for content in (
+        b"",
+        b"hello",
+        b"x" * 20_000,
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ):
         path.write_bytes(content)
         path.chmod(0o600)
         assert reason(path) == "KEY_FILE_MALFORMED"
