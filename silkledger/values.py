@@ -154,7 +154,7 @@ class CountryCode(str):
 
 
 class DocumentType(str):
-    """UN/EDIFACT data element 1001 code, e.g. 705 bill of lading, 380 commercial invoice. At most 8 characters."""
+    """UN/EDIFACT data element 1001 code, e.g. 705 bill of lading, 380 commercial invoice."""
 
     __slots__ = ()
 
