@@ -20,6 +20,11 @@ GENERATORS: tuple[tuple[str, list[str], tuple[str, ...]], ...] = (
         ("proto/buf/**/*", "buf/**/*.py*", "silkledger/*/v1/*"),
     ),
     ("contract artifacts", ["tools/contracts.sh"], ("contracts/artifacts/*.json",)),
+    (
+        "test vectors of keys, statements and the log",
+        [sys.executable, "tools/vectors_core.py"],
+        ("tests/vectors/keys/*.json", "tests/vectors/statement/*.json", "tests/vectors/log/*.json"),
+    ),
 )
 """What it makes, how it is run from the root, and which files are its output."""
 

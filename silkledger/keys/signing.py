@@ -57,7 +57,7 @@ class PrivateKey:
         return self._verifying_key
 
     def sign(self, message: bytes) -> bytes:
-        """r‖s over `message`, low s where the suite has that rule. ES256K is deterministic (RFC 6979)."""
+        """r‖s over `message`, low s where the suite has that rule. ES256K and ES256 are deterministic (RFC 6979)."""
         if self.suite is Suite.ES256K:
             digest = hashlib.sha256(message).digest()
             return coincurve.PrivateKey(self._secret).sign_recoverable(digest, None)[:64]
@@ -66,7 +66,7 @@ class PrivateKey:
         if self.suite is Suite.EDDSA:
             return Ed25519PrivateKey.from_private_bytes(self._secret).sign(message)
         key = ec.derive_private_key(int.from_bytes(self._secret, "big"), ec.SECP256R1())
-        r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
+        r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
         order = FACTS[Suite.ES256].order or 0
         return r.to_bytes(32, "big") + min(s, order - s).to_bytes(32, "big")
 
