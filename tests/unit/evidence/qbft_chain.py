@@ -56,6 +56,8 @@ class Draft:
     extra_items: list[bytes] = field(default_factory=list)
     base_fee: int | None = 0
     timestamp: int = 1_700_000_000
+    state_root: bytes = bytes(32)
+    receipts_root: bytes = bytes(32)
 
     def extra(self, round_: int, seals: Sequence[bytes]) -> bytes:
         listed = self.listed if self.listed is not None else [bytes(v.address) for v in self.members]
@@ -65,7 +67,15 @@ class Draft:
     def raw(self, extra: bytes) -> bytes:
         big = rlp.sedes.big_endian_int.serialize
         proposer = self.proposer if self.proposer is not None else self.members[0].address
-        items = [self.parent, OMMERS, bytes(proposer), bytes(32), bytes(32), bytes(32), bytes(256)]
+        items = [
+            self.parent,
+            OMMERS,
+            bytes(proposer),
+            self.state_root,
+            bytes(32),
+            self.receipts_root,
+            bytes(256),
+        ]
         items += [
             big(self.difficulty),
             big(self.number),
