@@ -41,10 +41,13 @@ async def test_writes_are_durable_mode(database: Database) -> None:
 
 
 async def test_an_exception_leaves_nothing(database: Database) -> None:
-    with pytest.raises(ValueError, match="stop"):
+    async def fail() -> None:
         async with database.write() as connection:
             await connection.execute(text("INSERT INTO t VALUES (1)"))
             raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        await fail()
     assert await rows(database) == []
 
 

@@ -1,0 +1,84 @@
+"""Composition root of the ledger service: `python -m services.ledger`. The only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from services.ledger.settings import LedgerSettings
+from services.ledger.worker import Parts, assemble
+from silkledger.evm.contracts import ContractMismatch, Network, load_network
+from silkledger.evm.engines import EngineProfile, profile_named
+from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.port import Node, NodeError
+from silkledger.evm.signer import LocalSigner
+from silkledger.keys import KeyFileError, load_key
+from silkledger.keys.account import Account
+from silkledger.runtime.db import Database, DatabaseInUse, DatabaseUrlRefused
+from silkledger.runtime.migrations import migrate_open
+from silkledger.runtime.server import run, serve
+from silkledger.runtime.settings import SettingsError, read_settings, require_development
+from silkledger.runtime.telemetry import configure_logging, logger
+from silkledger.values import Address, BlockHash, ValueShapeError
+
+MIGRATIONS = "services/ledger/migrations"
+
+
+async def network_of(node: Node, settings: LedgerSettings) -> Network:
+    """The network of the pinned directory, if the node is on the pinned chain.
+
+    Raises:
+        SettingsError: the node is on another chain. ContractMismatch, NodeError.
+    """
+    network = await load_network(node, Address.from_hex(settings.directory))
+    if network.chain_id != settings.chain_id:
+        raise SettingsError({"SILKLEDGER_CHAIN_ID": f"the node is on chain {network.chain_id}"})
+    if network.genesis_hash != BlockHash.from_hex(settings.genesis_hash):
+        raise SettingsError({"SILKLEDGER_GENESIS_HASH": "the node's chain has another genesis"})
+    return network
+
+
+def warn_of_development(settings: LedgerSettings, profile: EngineProfile) -> None:
+    """Say loudly what is insecure or fake. Raises: SettingsError in production mode."""
+    if profile.development_only:
+        text = require_development(settings.mode, f"the engine {profile.name} has no commit seals")
+        logger().warning("development_only", warning=text)
+
+
+async def main() -> None:
+    """Start, serve until SIGTERM, close."""
+    settings = read_settings(LedgerSettings, os.environ)
+    profile = profile_named(settings.engine)
+    warn_of_development(settings, profile)
+    log_key = load_key(settings.log_key_file)
+    signer = LocalSigner(Account.load(settings.lane_key_file))
+    database = await Database.open(settings.database_url)
+    node = JsonRpcNode(settings.node_url, profile)
+    try:
+        await migrate_open(database, MIGRATIONS)
+        network = await network_of(node, settings)
+        service = assemble(Parts(settings, database, node, profile, network, signer, log_key))
+        try:
+            await serve(settings, service.services, service.workers, service.checks)
+        finally:
+            service.close()
+    finally:
+        await node.close()
+        await database.close()
+
+
+if __name__ == "__main__":
+    configure_logging("ledger")
+    try:
+        sys.exit(run(main))
+    except (
+        SettingsError,
+        DatabaseInUse,
+        DatabaseUrlRefused,
+        KeyFileError,
+        ContractMismatch,
+        NodeError,
+        ValueShapeError,
+    ) as error:
+        logger().critical("cannot_start", error=type(error).__name__, why=str(error))
+        sys.exit(2)

@@ -1,0 +1,109 @@
+"""What the chain says about an issuer as of a final block: its keys, and what it is accredited for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ledger.domain import IssuerKeys, issuer_keys
+from silkledger.projections.histories import StoredHistories
+from silkledger.registry.histories import (
+    HistoryMissing,
+    HistoryRecord,
+    accreditation_key,
+    identity_key,
+    visible,
+)
+from silkledger.registry.identity import identity_state
+from silkledger.registry.trust import MappingTrustView, TrustView, authorised
+from silkledger.registry.trust_records import decode_grant
+from silkledger.values import Address, BlockRef, Did, DocumentType
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+CACHED: Final = 10_000
+"""Answers kept. Keys name the block, so an answer never becomes wrong; it only becomes useless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What admission needs to know of an issuer beside its keys."""
+
+    keys: IssuerKeys
+    recorded: bool
+    """Whether the identity registry holds anything about it."""
+
+
+async def with_trust(
+    load: Callable[[bytes], Awaitable[Sequence[HistoryRecord]]], ask: Callable[[TrustView], T]
+) -> T:
+    """Answer a pure question over histories, loading each one when the question first needs it."""
+    histories: dict[bytes, Sequence[HistoryRecord]] = {}
+    while True:
+        try:
+            return ask(MappingTrustView(histories))
+        except HistoryMissing as missing:
+            histories[missing.key] = await load(missing.key)
+
+
+class Issuers:
+    """Reads and remembers. One answer per (issuer, block)."""
+
+    def __init__(self) -> None:
+        self._standing: OrderedDict[tuple[Did, bytes], Standing] = OrderedDict()
+        self._accredited: OrderedDict[tuple[Address, str, bytes], bool] = OrderedDict()
+
+    async def standing(self, connection: AsyncConnection, did: Did, at: BlockRef) -> Standing:
+        """Keys in force at the end of block `at`, by what was on chain then."""
+        key = (did, bytes(at.hash))
+        found = self._standing.get(key)
+        if found is None:
+            records = await StoredHistories(connection).records("IdentityRegistry", identity_key(did.address))
+            state = identity_state(did, records, at.time, at.number)
+            found = Standing(issuer_keys(state), bool(visible(records, at.number)))
+            _keep(self._standing, key, found)
+        return found
+
+    async def accredited(
+        self, connection: AsyncConnection, issuer: Address, document_type: DocumentType, at: BlockRef
+    ) -> bool:
+        """Whether any country's chain of accreditations lets the issuer issue this type at block `at`."""
+        key = (issuer, str(document_type), bytes(at.hash))
+        found = self._accredited.get(key)
+        if found is None:
+            found = await self._ask(connection, issuer, document_type, at)
+            _keep(self._accredited, key, found)
+        return found
+
+    async def _ask(
+        self, connection: AsyncConnection, issuer: Address, document_type: DocumentType, at: BlockRef
+    ) -> bool:
+        async def load(key: bytes) -> Sequence[HistoryRecord]:
+            return await StoredHistories(connection).records("TrustRegistry", key)
+
+        grants = await load(accreditation_key(issuer, document_type))
+        countries = {decode_grant(item).country for item in visible(grants, at.number)}
+        for country in sorted(countries):
+            ask = partial(
+                authorised,
+                issuer=issuer,
+                doc_type=document_type,
+                relying=country,
+                at_block=at.number,
+                known_at=at.number,
+            )
+            if (await with_trust(load, ask)).authorised:
+                return True
+        return False
+
+
+def _keep(cache: OrderedDict[K, T], key: K, value: T) -> None:
+    cache[key] = value
+    if len(cache) > CACHED:
+        cache.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Ledger events as a resumable stream, told with their reorgs and gaps."""

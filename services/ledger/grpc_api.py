@@ -1,0 +1,241 @@
+"""Translation between the wire and the use cases. No decision is made here, and no error is handled."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import grpc
+
+from services.ledger.errors import FieldRefused
+from services.ledger.events.subscription import Subscription
+from services.ledger.proofs.evidence import EvidenceDesk
+from services.ledger.proofs.log_reads import LogReads
+from services.ledger.relay.relay import Relay
+from services.ledger.storage import Search
+from services.ledger.use_cases import Ledger
+from services.ledger.verification.verifier import Verifier
+from services.ledger.wire import messages
+from silkledger.chain.v1 import chain_pb2 as chain
+from silkledger.evm.calls import SignedCall
+from silkledger.evm.engines import EngineProfile
+from silkledger.ledger.v1 import ledger_pb2 as pb
+from silkledger.ledger.v1 import ledger_pb2_grpc
+from silkledger.log.checkpoint import LogVerifierKey
+from silkledger.runtime.auth import caller
+from silkledger.runtime.idempotency import fingerprint_of
+from silkledger.runtime.server import Service
+from silkledger.values import Address, CountryCode
+
+FULL_NAME: Final = "silkledger.ledger.v1.LedgerService"
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
+    """silkledger.ledger.v1.LedgerService."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        reads: LogReads,
+        verifier: Verifier,
+        evidence: EvidenceDesk,
+        relay: Relay,
+        profile: EngineProfile,
+    ) -> None:
+        self._ledger = ledger
+        self._reads = reads
+        self._verifier = verifier
+        self._evidence = evidence
+        self._relay = relay
+        self._profile = profile
+
+    def service(self) -> Service:
+        """For the server to add."""
+        return Service(
+            FULL_NAME, lambda server: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(self, server)
+        )
+
+    async def RegisterStatements(
+        self, request: pb.RegisterStatementsRequest, context: Context
+    ) -> pb.RegisterStatementsResponse:
+        response = await self._ledger.register(
+            caller(), request.request_id, fingerprint_of(request), request.statements, messages.registration
+        )
+        return pb.RegisterStatementsResponse.FromString(response)
+
+    async def GetStatement(
+        self, request: pb.GetStatementRequest, context: Context
+    ) -> pb.GetStatementResponse:
+        view = await self._ledger.statement(caller(), request.statement_id)
+        return pb.GetStatementResponse(statement=messages.statement(view))
+
+    async def GetReceipt(self, request: pb.GetReceiptRequest, context: Context) -> pb.GetReceiptResponse:
+        found = await self._reads.receipt(request.statement_id)
+        return pb.GetReceiptResponse(
+            receipt=found.receipt,
+            checkpoint=found.checkpoint,
+            leaf_index=found.leaf_index,
+            tree_size=found.tree_size,
+        )
+
+    async def ListStatements(
+        self, request: pb.ListStatementsRequest, context: Context
+    ) -> pb.ListStatementsResponse:
+        wanted = Search(
+            document_digest=request.document_digest or None,
+            subject=request.subject or None,
+            issuer=request.issuer or None,
+            document_type=request.document_type or None,
+            accepted_from_ms=request.accepted_from.ToMilliseconds()
+            if request.HasField("accepted_from")
+            else None,
+            accepted_until_ms=request.accepted_until.ToMilliseconds()
+            if request.HasField("accepted_until")
+            else None,
+        )
+        after = _read_token(request.page_token)
+        views, following = await self._ledger.search(caller(), wanted, after, request.page_size)
+        return pb.ListStatementsResponse(
+            statements=[messages.statement(view) for view in views],
+            next_page_token="" if following is None else _token(following),
+        )
+
+    async def VerifyDocument(
+        self, request: pb.VerifyDocumentRequest, context: Context
+    ) -> pb.VerifyDocumentResponse:
+        as_of = request.as_of_block if request.HasField("as_of_block") else None
+        verdict, judged = await self._verifier.verify(
+            caller(), request.document_digest, as_of, CountryCode(request.relying_country)
+        )
+        return pb.VerifyDocumentResponse(
+            verdict=messages.verdict(verdict),
+            statements=[
+                pb.StatementVerdict(
+                    statement=messages.statement(item.view), verdict=messages.verdict(item.verdict)
+                )
+                for item in judged
+            ],
+        )
+
+    async def GetEvidence(self, request: pb.GetEvidenceRequest, context: Context) -> pb.GetEvidenceResponse:
+        as_of = request.as_of_block if request.HasField("as_of_block") else None
+        bundle = await self._evidence.evidence(
+            caller(), request.statement_id, as_of, CountryCode(request.relying_country)
+        )
+        return pb.GetEvidenceResponse(bundle=bundle)
+
+    async def GetCheckpoint(
+        self, request: pb.GetCheckpointRequest, context: Context
+    ) -> pb.GetCheckpointResponse:
+        return pb.GetCheckpointResponse(checkpoint=await self._reads.checkpoint())
+
+    async def GetInclusionProof(
+        self, request: pb.GetInclusionProofRequest, context: Context
+    ) -> pb.GetInclusionProofResponse:
+        path = await self._reads.inclusion(request.leaf_index, request.tree_size)
+        return pb.GetInclusionProofResponse(path=path)
+
+    async def GetConsistencyProof(
+        self, request: pb.GetConsistencyProofRequest, context: Context
+    ) -> pb.GetConsistencyProofResponse:
+        path = await self._reads.consistency(request.first_size, request.second_size)
+        return pb.GetConsistencyProofResponse(path=path)
+
+    async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
+        rows, size = await self._reads.entries(caller(), request.start, request.page_size)
+        entries = [
+            pb.LogEntry(leaf_index=row.leaf_index, leaf=row.raw) for row in rows if row.leaf_index is not None
+        ]
+        return pb.ListEntriesResponse(entries=entries, tree_size=size)
+
+    async def RelayCall(self, request: chain.RelayCallRequest, context: Context) -> chain.RelayCallResponse:
+        call = request.call
+        signed = SignedCall(
+            Address(call.actor),
+            Address(call.target),
+            call.request_id,
+            call.deadline,
+            call.gas,
+            call.data,
+            call.signature,
+        )
+        response = await self._relay.relay(
+            caller(), request.request_id, fingerprint_of(request), signed, messages.relayed
+        )
+        return chain.RelayCallResponse.FromString(response)
+
+    async def GetCall(self, request: chain.GetCallRequest, context: Context) -> chain.GetCallResponse:
+        standing = await self._relay.get(Address(request.actor), request.request_id)
+        return chain.GetCallResponse(status=messages.call_status(standing))
+
+    async def Subscribe(
+        self, requests: AsyncIterator[pb.SubscribeRequest], context: Context
+    ) -> AsyncIterator[pb.SubscribeResponse]:
+        first = await anext(requests, None)
+        if first is None or not first.HasField("start"):
+            raise FieldRefused("STREAM_ORDER", "start", "the first message must start the subscription")
+        subscription = Subscription(self._ledger, self._profile, caller(), messages.wish(first.start))
+        acknowledging = asyncio.create_task(_acknowledge(subscription, requests))
+        items = subscription.items()
+        following: asyncio.Task[Any] | None = None
+        try:
+            while True:
+                following = following or asyncio.create_task(_next(items))
+                await asyncio.wait({following, acknowledging}, return_when=asyncio.FIRST_COMPLETED)
+                if acknowledging.done():
+                    acknowledging.result()
+                    return
+                yield messages.stream_item(following.result())
+                following = None
+        finally:
+            acknowledging.cancel()
+            if following is not None:
+                following.cancel()
+
+    async def GetNetwork(self, request: pb.GetNetworkRequest, context: Context) -> pb.GetNetworkResponse:
+        ledger, network = self._ledger, self._ledger.network
+        return pb.GetNetworkResponse(
+            origin=ledger.settings.origin,
+            log_verifier_key=str(LogVerifierKey.of(ledger.settings.origin, ledger.log_key.verifying_key)),
+            chain_id=network.chain_id,
+            genesis_hash=bytes(network.genesis_hash),
+            directory=bytes(network.directory),
+            contracts={name: bytes(address) for name, address in network.addresses.items()},
+            engine=self._profile.name,
+            head=messages.block(ledger.follower.head),
+            final=messages.block(ledger.follower.final),
+        )
+
+
+async def _next(items: AsyncIterator[Any]) -> Any:
+    return await anext(items)
+
+
+async def _acknowledge(subscription: Subscription, requests: AsyncIterator[pb.SubscribeRequest]) -> None:
+    """Until the consumer ends its side. Raises: FieldRefused."""
+    async for request in requests:
+        if not request.HasField("acknowledge"):
+            raise FieldRefused("STREAM_ORDER", "start", "a subscription is started once")
+        await subscription.acknowledge(messages.cursor(request.acknowledge))
+
+
+def _token(seq: int) -> str:
+    return base64.urlsafe_b64encode(seq.to_bytes(8, "big")).decode()
+
+
+def _read_token(token: str) -> int:
+    """Raises: FieldRefused PAGE_TOKEN_INVALID."""
+    if not token:
+        return 0
+    try:
+        raw = base64.urlsafe_b64decode(token.encode())
+    except (binascii.Error, UnicodeEncodeError):
+        raw = b""
+    if len(raw) != 8 or raw[0] & 0x80:
+        raise FieldRefused("PAGE_TOKEN_INVALID", "page_token", "not a token that this service gave")
+    return int.from_bytes(raw, "big")

@@ -1,0 +1,25 @@
+"""The ledger's schema, revision by revision (Alembic). Held equal to the tables' metadata by a test."""
+
+from __future__ import annotations
+
+from sqlalchemy import MetaData
+
+from services.ledger import storage
+from silkledger.evm.tables import CHAIN_TABLES, LANE_TABLES
+from silkledger.projections import anchors, calls, histories, statements
+from silkledger.runtime import idempotency
+from silkledger.runtime.migrations import collect
+
+
+def metadata() -> MetaData:
+    """Every table of the ledger's database."""
+    return collect(
+        CHAIN_TABLES,
+        LANE_TABLES,
+        statements.metadata,
+        anchors.metadata,
+        calls.TABLES,
+        histories.TABLES,
+        idempotency.metadata,
+        storage.own,
+    )

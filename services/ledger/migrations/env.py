@@ -1,0 +1,3 @@
+"""Alembic's entry point. Migrations run through silkledger.runtime.migrations, at the start of the
+service.
+"""

@@ -1,0 +1,117 @@
+"""Evidence bundles: captured by a worker, since only workers talk to the node; handlers ask and wait."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from services.ledger import storage
+from services.ledger.domain import Stage
+from services.ledger.errors import FieldRefused, LedgerError
+from services.ledger.proofs.log_reads import LogReads
+from services.ledger.use_cases import Ledger
+from silkledger.evidence.bundle import LogSection
+from silkledger.evm.capture import CaptureFailed, CaptureRequest, capture
+from silkledger.evm.engines import EngineProfile
+from silkledger.evm.port import Node, NodeError
+from silkledger.projections.histories import StoredHistories
+from silkledger.runtime.auth import Caller
+from silkledger.runtime.telemetry import logger
+from silkledger.statement import parse_statement
+from silkledger.values import CountryCode
+
+WAITING: int = 64
+"""Requests that may wait for the worker; more are refused."""
+
+
+@dataclass(slots=True)
+class _Job:
+    request: CaptureRequest
+    result: asyncio.Future[bytes]
+
+
+class EvidenceDesk:
+    """Takes requests for evidence and captures them one after the other."""
+
+    def __init__(self, ledger: Ledger, reads: LogReads, node: Node, profile: EngineProfile) -> None:
+        self._ledger = ledger
+        self._reads = reads
+        self._node = node
+        self._profile = profile
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue(WAITING)
+
+    async def evidence(
+        self, caller: Caller, statement_id: bytes, as_of: int | None, relying: CountryCode
+    ) -> bytes:
+        """The bundle of a statement as of a final block.
+
+        Raises:
+            StatementNotFound, LedgerError NOT_FINAL_YET, FieldRefused BLOCK_NOT_FINAL, EVIDENCE_UNAVAILABLE.
+        """
+        view = await self._ledger.statement(caller, statement_id)
+        final = self._ledger.final_block()
+        if not view.readable:
+            raise LedgerError("STATEMENT_NOT_FOUND", "no such statement")
+        if view.stage is not Stage.FINAL or view.anchor is None or view.entry.leaf_index is None:
+            raise LedgerError("NOT_FINAL_YET", "no final anchor covers the statement yet", retry_after_s=1.0)
+        number = final.number if as_of is None else as_of
+        if not view.anchor.block.number <= number <= final.number:
+            raise FieldRefused(
+                "BLOCK_NOT_FINAL",
+                "as_of_block",
+                f"evidence can be had from block {view.anchor.block.number} to {final.number}",
+            )
+        async with self._ledger.database.read() as connection:
+            rows = await storage.entries_by_id(connection, [statement_id])
+            receipt = await self._reads.receipt_of(connection, rows[statement_id])
+        request = CaptureRequest(
+            statement=parse_statement(view.entry.raw),
+            origin=self._ledger.settings.origin,
+            leaf_index=view.entry.leaf_index,
+            log=LogSection(receipt.checkpoint.encode(), receipt.receipt, None),
+            anchor_block=view.anchor.block.number,
+            as_of=number,
+            relying=(relying,),
+        )
+        return await self._ask(request)
+
+    async def _ask(self, request: CaptureRequest) -> bytes:
+        job = _Job(request, asyncio.get_running_loop().create_future())
+        try:
+            self._jobs.put_nowait(job)
+        except asyncio.QueueFull:
+            raise LedgerError(
+                "EVIDENCE_QUEUE_FULL", "too many requests for evidence wait", retry_after_s=2.0
+            ) from None
+        return await job.result
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Capture until stopped."""
+        stopping = asyncio.create_task(stop.wait())
+        while not stop.is_set():
+            taking = asyncio.create_task(self._jobs.get())
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                taking.cancel()
+                break
+            await self._capture(taking.result())
+
+    async def _capture(self, job: _Job) -> None:
+        try:
+            async with self._ledger.database.read() as connection:
+                bundle = await capture(
+                    self._node,
+                    StoredHistories(connection),
+                    self._ledger.network,
+                    self._profile.header_kind,
+                    job.request,
+                )
+        except (CaptureFailed, NodeError) as error:
+            logger().warning("evidence_unavailable", why=str(error))
+            if not job.result.cancelled():
+                job.result.set_exception(
+                    LedgerError("EVIDENCE_UNAVAILABLE", f"cannot be had now: {error}", retry_after_s=2.0)
+                )
+        else:
+            if not job.result.cancelled():
+                job.result.set_result(bundle.encode())

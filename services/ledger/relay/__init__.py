@@ -1,0 +1,3 @@
+"""Relaying authors' signed calls to the chain. The service pays and delivers; it cannot change what was
+signed.
+"""

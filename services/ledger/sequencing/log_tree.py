@@ -1,0 +1,96 @@
+"""The log's tree over the database: proofs and roots of any size that ever was, in O(log n) rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ledger import storage
+from silkledger.log.tree import (
+    Node,
+    Tree,
+    consistency_ranges,
+    hash_ranges,
+    inclusion_ranges,
+    range_nodes,
+    root_of,
+    verify_consistency,
+)
+from silkledger.values import MerkleRoot
+
+
+@dataclass(slots=True)
+class Nodes:
+    """Complete nodes at hand: those loaded, and those written by a growing tree and not yet stored."""
+
+    loaded: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    written: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def read(self, nodes: Sequence[Node]) -> list[bytes]:
+        """Raises: KeyError for a node that is neither."""
+        return [self.written.get(node) or self.loaded[node] for node in nodes]
+
+    def write(self, node: Node, value: bytes) -> None:
+        self.written[node] = value
+
+    async def load(self, connection: AsyncConnection, nodes: Sequence[Node]) -> None:
+        """Fetch what is not at hand, in one query."""
+        missing = [node for node in nodes if node not in self.loaded and node not in self.written]
+        if missing:
+            self.loaded.update(await storage.load_nodes(connection, missing))
+
+
+def _nodes_of(ranges: Sequence[tuple[int, int]]) -> list[Node]:
+    return [node for start, end in ranges for node in range_nodes(start, end)]
+
+
+async def open_tree(connection: AsyncConnection, size: int) -> tuple[Tree, Nodes]:
+    """The tree of `size` leaves, ready to grow. What it writes is in the nodes, to be stored by the caller.
+
+    Raises:
+        KeyError: the database lacks a node of that size.
+    """
+    nodes = Nodes()
+    await nodes.load(connection, range_nodes(0, size))
+    return Tree(nodes, size), nodes
+
+
+async def root_at(connection: AsyncConnection, size: int) -> MerkleRoot:
+    """Root of the first `size` leaves. Raises: KeyError for a size that was never reached."""
+    nodes = Nodes()
+    await nodes.load(connection, range_nodes(0, size))
+    return root_of(size, nodes.read)
+
+
+async def inclusion_path(connection: AsyncConnection, index: int, size: int) -> list[bytes]:
+    """PATH(index, D[size]). Raises: ProofInvalid, KeyError."""
+    ranges = inclusion_ranges(index, size)
+    nodes = Nodes()
+    await nodes.load(connection, _nodes_of(ranges))
+    return hash_ranges(ranges, nodes.read)
+
+
+async def consistency_path(connection: AsyncConnection, old: int, new: int) -> list[bytes]:
+    """PROOF(old, D[new]). Raises: ProofInvalid, KeyError."""
+    ranges = consistency_ranges(old, new)
+    nodes = Nodes()
+    await nodes.load(connection, _nodes_of(ranges))
+    return hash_ranges(ranges, nodes.read)
+
+
+async def check_extends(
+    connection: AsyncConnection, nodes: Nodes, old: tuple[int, bytes], new: tuple[int, bytes]
+) -> None:
+    """Verify, as any outsider would, that the head `new` (size, root) extends `old`.
+
+    Raises:
+        ProofInvalid: it does not. KeyError: nodes are missing.
+    """
+    (old_size, old_root), (new_size, new_root) = old, new
+    if old_size == 0:
+        return
+    ranges = consistency_ranges(old_size, new_size)
+    await nodes.load(connection, _nodes_of(ranges))
+    verify_consistency(old_size, new_size, old_root, new_root, hash_ranges(ranges, nodes.read))

@@ -1,0 +1,201 @@
+"""The sequencer: gives accepted entries their leaves, grows the tree, signs the checkpoint. One commit a
+batch.
+
+Nothing is signed that does not extend both the last published checkpoint and the anchored head. If the log
+turns out shorter than either, or different, an old backup was restored or rows were changed: the log halts,
+health says so, and only an operator with a mirror of the entries can help. A checkpoint is the last word:
+it is never replaced, and a halted log signs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ledger import storage
+from services.ledger.sequencing.log_tree import Nodes, check_extends, open_tree
+from services.ledger.sequencing.queue import Queue
+from services.ledger.storage import CheckpointRow
+from silkledger.keys import PrivateKey
+from silkledger.log.checkpoint import Checkpoint, sign_checkpoint
+from silkledger.log.tree import EMPTY_ROOT, ProofInvalid, Tree, leaf_hash
+from silkledger.projections.anchors import anchored_head, rewritten
+from silkledger.registry.histories import origin_id
+from silkledger.runtime.db import Database, advisory_lock
+from silkledger.runtime.telemetry import logger
+
+IDLE_POLL_S: Final = 1.0
+"""How often to look for entries that another process accepted."""
+
+
+class LogInconsistent(Exception):
+    """The log does not extend what it published or anchored. It must not go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequencingLimits:
+    """When a batch is made: after `interval_s` at the latest, of at most `batch` entries."""
+
+    interval_s: float
+    batch: int
+
+
+class Sequencer:
+    """The one writer of the log. On PostgreSQL a lock in the transaction keeps it the only one."""
+
+    def __init__(
+        self,
+        database: Database,
+        queue: Queue,
+        origin: str,
+        log_key: PrivateKey,
+        limits: SequencingLimits,
+        caught_up: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._origin = origin
+        self._log_key = log_key
+        self._limits = limits
+        self._caught_up = caught_up
+        self.logged = asyncio.Event()
+        """Set after every batch; the anchoring worker waits on it."""
+
+    async def health(self) -> str | None:
+        """None when well, else a sentence."""
+        if self._queue.halted is not None:
+            return f"the log is halted: {self._queue.halted}"
+        return None if self._queue.open else "waiting for the follower before the log is opened"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Open the log once the chain is followed, then sequence until stopped. A halt ends the work, not
+        the run.
+        """
+        while not stop.is_set() and not await self._caught_up():
+            await _pause(stop, 0.1)
+        last = 0.0
+        while not stop.is_set() and self._queue.halted is None:
+            self._queue.arrived.clear()
+            try:
+                made = await self.step()
+            except LogInconsistent as error:
+                self._queue.halted = str(error)
+                logger().critical("log_halted", origin=self._origin, why=str(error))
+                break
+            except DBAPIError as error:
+                logger().error("sequencing_failed", exc_info=error)
+                await _pause(stop, IDLE_POLL_S)
+                continue
+            if made:
+                last = time.monotonic()
+                if made == self._limits.batch:
+                    continue
+            await self._wait(stop, last)
+        await stop.wait()
+
+    async def _wait(self, stop: asyncio.Event, last: float) -> None:
+        """Until entries arrive, and until the interval since the last batch has passed, so that batches
+        gather.
+        """
+        waits = [asyncio.create_task(self._queue.arrived.wait()), asyncio.create_task(stop.wait())]
+        await asyncio.wait(waits, timeout=IDLE_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+        remaining = last + self._limits.interval_s - time.monotonic()
+        if remaining > 0:
+            await _pause(stop, remaining)
+
+    async def step(self) -> int:
+        """One batch; returns how many entries it logged.
+
+        Raises:
+            LogInconsistent: nothing was written, and the log must halt.
+        """
+        async with self._database.write() as connection:
+            await advisory_lock(connection, f"sequence/{self._origin}")
+            head, tree, nodes = await self._open(connection)
+            waiting = await storage.pending_entries(connection, self._limits.batch)
+            if waiting:
+                await self._grow(connection, head, tree, nodes, waiting)
+            left = await storage.pending_count(connection) if waiting or not self._queue.open else None
+        if left is not None:
+            self._queue.waiting = left
+        self._queue.open = True
+        if waiting:
+            self.logged.set()
+        return len(waiting)
+
+    async def _open(self, connection: AsyncConnection) -> tuple[CheckpointRow, Tree, Nodes]:
+        """The tree as published, after checking that the database still holds just that."""
+        head = await storage.checkpoint_at(connection)
+        size = await storage.leaf_count(connection)
+        if head is None and size == 0:
+            head = await self._publish(connection, Tree(Nodes(), 0))
+        if head is None or size != head.tree_size:
+            published = "nothing" if head is None else f"{head.tree_size} leaves"
+            raise LogInconsistent(f"the database holds {size} leaves, the last checkpoint {published}")
+        try:
+            tree, nodes = await open_tree(connection, size)
+            if bytes(tree.root()) != head.root:
+                raise LogInconsistent("the tree's nodes do not lead to the last checkpoint's root")
+            await self._check_anchored(connection, nodes, (size, head.root))
+        except KeyError:
+            raise LogInconsistent("nodes of the published tree are missing") from None
+        except ProofInvalid as error:
+            raise LogInconsistent(f"the log does not extend its anchored head: {error.reason}") from None
+        return head, tree, nodes
+
+    async def _check_anchored(
+        self, connection: AsyncConnection, nodes: Nodes, head: tuple[int, bytes]
+    ) -> None:
+        """Raises: LogInconsistent, ProofInvalid, KeyError."""
+        identifier = origin_id(self._origin)
+        if await rewritten(connection, identifier):
+            raise LogInconsistent("LogAnchor refused one of this log's heads for a bad consistency proof")
+        anchored = await anchored_head(connection, identifier)
+        if anchored is None:
+            return
+        if anchored.size > head[0]:
+            raise LogInconsistent(f"{anchored.size} leaves are anchored, the database holds {head[0]}")
+        await check_extends(connection, nodes, (anchored.size, anchored.root), head)
+
+    async def _grow(
+        self,
+        connection: AsyncConnection,
+        head: CheckpointRow,
+        tree: Tree,
+        nodes: Nodes,
+        waiting: list[tuple[int, bytes]],
+    ) -> None:
+        first = tree.size
+        for _, raw in waiting:
+            tree.append_hash(leaf_hash(raw))
+        new = (tree.size, bytes(tree.root()))
+        try:
+            await check_extends(connection, nodes, (head.tree_size, head.root), new)
+            await self._check_anchored(connection, nodes, new)
+        except (ProofInvalid, KeyError) as error:
+            raise LogInconsistent(f"the new tree does not extend what was published: {error}") from None
+        await storage.assign_leaves(connection, first, [seq for seq, _ in waiting])
+        await storage.insert_nodes(connection, nodes.written)
+        await self._publish(connection, tree)
+
+    async def _publish(self, connection: AsyncConnection, tree: Tree) -> CheckpointRow:
+        root = tree.root() if tree.size else EMPTY_ROOT
+        note = sign_checkpoint(Checkpoint(self._origin, tree.size, root), self._log_key)
+        row = CheckpointRow(tree.size, bytes(root), note)
+        await storage.insert_checkpoint(connection, row, time.time_ns() // 1_000_000)
+        return row
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,30 @@
+"""Settings of the ledger service, from `SILKLEDGER_*` (see silkledger.runtime.settings)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from silkledger.runtime.settings import ChainSettings, ServerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerSettings(ServerSettings, ChainSettings):
+    """What a ledger process needs beside server and chain."""
+
+    # The log's name, e.g. `silkledger.example/embedded`: in checkpoints, promises and on chain. Never reused.
+    origin: str
+    # PEM of the log's Ed25519 key.
+    log_key_file: Path
+    # Longest time from accepted to logged that a promise names, seconds. A breach of it is provable.
+    promise_within_s: int = 60
+    # How long the sequencer gathers before it makes a batch, milliseconds.
+    sequence_interval_ms: int = 200
+    # Most leaves of one batch.
+    sequence_batch: int = 10_000
+    # Least time between two anchors, milliseconds.
+    anchor_interval_ms: int = 1_000
+    # Accepted statements that may wait for the sequencer; more are refused with RESOURCE_EXHAUSTED.
+    pending_limit: int = 50_000
+    # Processes that verify signatures; 0 verifies in the service's own process.
+    verify_processes: int = 0

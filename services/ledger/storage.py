@@ -1,0 +1,379 @@
+"""The ledger's tables and every statement of SQL it runs. No decision is made here.
+
+`entry` and `leaf` are silkledger.projections.statements; chain facts are the follower's projections. All
+writing functions run in the caller's transaction: the use case decides what is one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from silkledger.evm.lane_types import State
+from silkledger.evm.tables import CHAIN_BLOCK, INTENT
+from silkledger.projections.statements import entry, leaf
+from silkledger.runtime.db import POSTGRESQL
+from silkledger.values import BlockHash, BlockRef
+
+own = MetaData()
+
+_SEQUENCE: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+# Accepted and not yet logged. A row leaves in the commit that gives its entry a leaf.
+pending = Table(
+    "pending",
+    own,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+)
+
+# Complete subtrees of the log: level 0 are leaf hashes, node (l, i) covers leaves i·2^l to (i+1)·2^l - 1.
+tree_node = Table(
+    "tree_node",
+    own,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("node_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Every signed checkpoint (C2SP) that was ever published. Kept for ever.
+checkpoint = Table(
+    "checkpoint",
+    own,
+    Column("tree_size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+# Signed calls that were taken for relay. What became of each is in the chain's projections.
+relayed_call = Table(
+    "relayed_call",
+    own,
+    Column("actor", LargeBinary(20), primary_key=True),
+    Column("call_id", LargeBinary(32), primary_key=True),
+    # EIP-712 digest of the call.
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("organisation", String(80), nullable=False),
+    Column("accepted_ms", BigInteger, nullable=False),
+)
+
+# Who had what committed. One row per call that wrote something.
+audit = Table(
+    "audit",
+    own,
+    Column("id", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("organisation", String(80), nullable=False),
+    Column("method", String(64), nullable=False),
+    Column("request_id", String(36), nullable=False),
+    Column("items", Integer, nullable=False),
+)
+
+# Up to where a consumer of Subscribe acknowledged.
+consumer = Table(
+    "consumer",
+    own,
+    Column("organisation", String(80), primary_key=True),
+    Column("consumer", String(64), primary_key=True),
+    Column("block_number", BigInteger, nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("block_hash", LargeBinary(32), nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """An accepted statement and, once logged, its leaf."""
+
+    seq: int
+    statement_id: bytes
+    raw: bytes
+    document_digest: bytes
+    issuer: str
+    subject: str
+    document_type: str
+    supersedes: bytes | None
+    accepted_ms: int
+    log_by_ms: int
+    leaf_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A published checkpoint."""
+
+    tree_size: int
+    root: bytes
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What ListStatements looks for. None means: any."""
+
+    document_digest: bytes | None = None
+    subject: str | None = None
+    issuer: str | None = None
+    document_type: str | None = None
+    accepted_from_ms: int | None = None
+    accepted_until_ms: int | None = None
+
+
+_ENTRY: Final = (*(entry.c[name] for name in EntryRow.__slots__[:-1]), leaf.c.leaf_index)
+
+
+def _entries() -> Select[Any]:
+    return select(*_ENTRY).select_from(entry.outerjoin(leaf, leaf.c.seq == entry.c.seq))
+
+
+def _entry_row(row: Sequence[Any]) -> EntryRow:
+    seq, statement_id, raw, digest, issuer, subject, document_type, supersedes, *rest = row
+    return EntryRow(
+        seq, bytes(statement_id), bytes(raw), bytes(digest), issuer, subject, document_type, supersedes, *rest
+    )
+
+
+async def insert_entries(connection: AsyncConnection, rows: Sequence[Mapping[str, object]]) -> set[bytes]:
+    """Insert what is new, in order, and queue it for the sequencer. Returns the statement ids that were
+    new.
+    """
+    if not rows:
+        return set()
+    dialect = postgresql if connection.dialect.name == POSTGRESQL else sqlite
+    statement = (
+        dialect.insert(entry)
+        .on_conflict_do_nothing(index_elements=[entry.c.statement_id])
+        .returning(entry.c.seq, entry.c.statement_id)
+    )
+    new = (await connection.execute(statement, list(rows))).all()
+    if new:
+        await connection.execute(insert(pending), [{"seq": row.seq} for row in new])
+    return {bytes(row.statement_id) for row in new}
+
+
+async def entries_by_id(connection: AsyncConnection, ids: Sequence[bytes]) -> dict[bytes, EntryRow]:
+    """The entries among these statement ids that exist."""
+    found: dict[bytes, EntryRow] = {}
+    for start in range(0, len(ids), 500):
+        query = _entries().where(entry.c.statement_id.in_(ids[start : start + 500]))
+        for row in (await connection.execute(query)).all():
+            item = _entry_row(row)
+            found[item.statement_id] = item
+    return found
+
+
+async def search_entries(
+    connection: AsyncConnection, search: Search, after_seq: int, limit: int
+) -> list[EntryRow]:
+    """Matches in order of acceptance, after the given one."""
+    query = _entries().where(entry.c.seq > after_seq).order_by(entry.c.seq).limit(limit)
+    for column, value in (
+        (entry.c.document_digest, search.document_digest),
+        (entry.c.subject, search.subject),
+        (entry.c.issuer, search.issuer),
+        (entry.c.document_type, search.document_type),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if search.accepted_from_ms is not None:
+        query = query.where(entry.c.accepted_ms >= search.accepted_from_ms)
+    if search.accepted_until_ms is not None:
+        query = query.where(entry.c.accepted_ms < search.accepted_until_ms)
+    return [_entry_row(row) for row in (await connection.execute(query)).all()]
+
+
+async def logged_entries(connection: AsyncConnection, start: int, limit: int) -> list[EntryRow]:
+    """Entries by leaf index, from `start`."""
+    query = (
+        select(*_ENTRY)
+        .select_from(leaf.join(entry, leaf.c.seq == entry.c.seq))
+        .where(leaf.c.leaf_index >= start)
+        .order_by(leaf.c.leaf_index)
+        .limit(limit)
+    )
+    return [_entry_row(row) for row in (await connection.execute(query)).all()]
+
+
+async def pending_entries(connection: AsyncConnection, limit: int) -> list[tuple[int, bytes]]:
+    """(seq, raw) of what waits for the sequencer, in order of acceptance."""
+    query = (
+        select(entry.c.seq, entry.c.raw)
+        .join(pending, pending.c.seq == entry.c.seq)
+        .order_by(pending.c.seq)
+        .limit(limit)
+    )
+    return [(row.seq, bytes(row.raw)) for row in (await connection.execute(query)).all()]
+
+
+async def pending_count(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(func.count()).select_from(pending))).scalar_one())
+
+
+async def assign_leaves(connection: AsyncConnection, first: int, seqs: Sequence[int]) -> None:
+    """Give the entries consecutive leaves from `first`, and take them off the queue."""
+    rows = [{"leaf_index": first + offset, "seq": seq} for offset, seq in enumerate(seqs)]
+    await connection.execute(insert(leaf), rows)
+    await connection.execute(delete(pending).where(pending.c.seq.in_(seqs)))
+
+
+async def insert_nodes(connection: AsyncConnection, nodes: Mapping[tuple[int, int], bytes]) -> None:
+    rows = [{"level": level, "node_index": index, "hash": value} for (level, index), value in nodes.items()]
+    if rows:
+        await connection.execute(insert(tree_node), rows)
+
+
+async def load_nodes(
+    connection: AsyncConnection, places: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], bytes]:
+    """Hashes of complete subtrees. What is missing is missing in the answer."""
+    found: dict[tuple[int, int], bytes] = {}
+    place = tuple_(tree_node.c.level, tree_node.c.node_index)
+    for start in range(0, len(places), 250):
+        wanted = [tuple(item) for item in places[start : start + 250]]
+        for row in (await connection.execute(select(tree_node).where(place.in_(wanted)))).all():
+            found[(row.level, row.node_index)] = bytes(row.hash)
+    return found
+
+
+async def leaf_count(connection: AsyncConnection) -> int:
+    largest = (await connection.execute(select(func.max(leaf.c.leaf_index)))).scalar_one()
+    return 0 if largest is None else int(largest) + 1
+
+
+async def insert_checkpoint(connection: AsyncConnection, row: CheckpointRow, created_ms: int) -> None:
+    await connection.execute(
+        insert(checkpoint),
+        {"tree_size": row.tree_size, "root": row.root, "note": row.note, "created_ms": created_ms},
+    )
+
+
+async def checkpoint_at(connection: AsyncConnection, tree_size: int | None = None) -> CheckpointRow | None:
+    """The checkpoint of exactly this size; None asks for the latest."""
+    query = select(checkpoint.c.tree_size, checkpoint.c.root, checkpoint.c.note)
+    if tree_size is None:
+        query = query.order_by(checkpoint.c.tree_size.desc()).limit(1)
+    else:
+        query = query.where(checkpoint.c.tree_size == tree_size)
+    row = (await connection.execute(query)).first()
+    return None if row is None else CheckpointRow(row.tree_size, bytes(row.root), row.note)
+
+
+async def first_checkpoint_covering(connection: AsyncConnection, leaf_index: int) -> CheckpointRow | None:
+    """The earliest checkpoint whose tree holds the leaf."""
+    query = (
+        select(checkpoint.c.tree_size, checkpoint.c.root, checkpoint.c.note)
+        .where(checkpoint.c.tree_size > leaf_index)
+        .order_by(checkpoint.c.tree_size)
+        .limit(1)
+    )
+    row = (await connection.execute(query)).first()
+    return None if row is None else CheckpointRow(row.tree_size, bytes(row.root), row.note)
+
+
+async def insert_audit(
+    connection: AsyncConnection, *, at_ms: int, organisation: str, method: str, request_id: str, items: int
+) -> None:
+    await connection.execute(
+        insert(audit),
+        {
+            "at_ms": at_ms,
+            "organisation": organisation,
+            "method": method,
+            "request_id": request_id,
+            "items": items,
+        },
+    )
+
+
+async def relayed_digest(connection: AsyncConnection, actor: bytes, call_id: bytes) -> bytes | None:
+    """The EIP-712 digest of the call that was taken under this actor and id."""
+    query = select(relayed_call.c.digest).where(
+        relayed_call.c.actor == actor, relayed_call.c.call_id == call_id
+    )
+    found = (await connection.execute(query)).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+async def insert_relayed(
+    connection: AsyncConnection, *, actor: bytes, call_id: bytes, digest: bytes, organisation: str, at_ms: int
+) -> None:
+    await connection.execute(
+        insert(relayed_call),
+        {
+            "actor": actor,
+            "call_id": call_id,
+            "digest": digest,
+            "organisation": organisation,
+            "accepted_ms": at_ms,
+        },
+    )
+
+
+async def block_ref(connection: AsyncConnection, number: int) -> BlockRef:
+    """A block that the follower has applied. Raises: NoResultFound."""
+    query = select(CHAIN_BLOCK.c.hash, CHAIN_BLOCK.c.time).where(CHAIN_BLOCK.c.number == number)
+    row = (await connection.execute(query)).one()
+    return BlockRef(number, BlockHash(bytes(row.hash)), row.time)
+
+
+async def consumer_cursor(
+    connection: AsyncConnection, organisation: str, name: str
+) -> tuple[int, int, bytes] | None:
+    """(block number, log index, block hash) that the consumer acknowledged last."""
+    query = select(consumer.c.block_number, consumer.c.log_index, consumer.c.block_hash).where(
+        consumer.c.organisation == organisation, consumer.c.consumer == name
+    )
+    row = (await connection.execute(query)).first()
+    return None if row is None else (row.block_number, row.log_index, bytes(row.block_hash))
+
+
+async def move_consumer(
+    connection: AsyncConnection, organisation: str, name: str, cursor: tuple[int, int, bytes]
+) -> None:
+    dialect = postgresql if connection.dialect.name == POSTGRESQL else sqlite
+    block_number, log_index, block_hash = cursor
+    place = {"block_number": block_number, "log_index": log_index, "block_hash": block_hash}
+    await connection.execute(
+        dialect.insert(consumer)
+        .values(organisation=organisation, consumer=name, **place)
+        .on_conflict_do_update(index_elements=[consumer.c.organisation, consumer.c.consumer], set_=place)
+    )
+
+
+SETTLED: Final = (State.INCLUDED.value, State.FINAL.value, State.REFUSED.value)
+"""States of an intent that has reached a block or never will."""
+
+
+async def intent_states(connection: AsyncConnection, kind: str, *, open_only: bool = False) -> list[str]:
+    """States of the intents of a kind."""
+    query = select(INTENT.c.state).where(INTENT.c.kind == kind)
+    if open_only:
+        query = query.where(INTENT.c.state.not_in(SETTLED))
+    return list((await connection.execute(query)).scalars())
+
+
+async def intent_count(connection: AsyncConnection, kind: str) -> int:
+    """How many intents of the kind there ever were."""
+    query = select(func.count()).select_from(INTENT).where(INTENT.c.kind == kind)
+    return int((await connection.execute(query)).scalar_one())

@@ -1,0 +1,127 @@
+"""What runs beside the handlers: follower, lane, sequencer, anchoring, evidence. And the service put
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.ledger.admission.checker import SignatureChecker
+from services.ledger.admission.issuers import Issuers
+from services.ledger.grpc_api import LedgerApi
+from services.ledger.proofs.evidence import EvidenceDesk
+from services.ledger.proofs.log_reads import LogReads
+from services.ledger.relay.relay import Relay, relay_builders
+from services.ledger.sequencing.anchoring import AnchorBuilders, Anchoring
+from services.ledger.sequencing.queue import Queue
+from services.ledger.sequencing.sequencer import Sequencer, SequencingLimits
+from services.ledger.settings import LedgerSettings
+from services.ledger.use_cases import Ledger
+from services.ledger.verification.verifier import Verifier
+from silkledger.evm.contracts import Network
+from silkledger.evm.engines import EngineProfile
+from silkledger.evm.follower import Follower
+from silkledger.evm.lane import Lane
+from silkledger.evm.port import Node
+from silkledger.evm.signer import Signer
+from silkledger.keys import PrivateKey
+from silkledger.log.checkpoint import LogVerifierKey
+from silkledger.projections.anchors import AnchorsProjector
+from silkledger.projections.calls import CallsProjector
+from silkledger.projections.histories import HistoriesProjector
+from silkledger.runtime.db import Database
+from silkledger.runtime.health import HealthCheck
+from silkledger.runtime.server import NamedWorker, Service, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `__main__` makes from settings: connections and keys."""
+
+    settings: LedgerSettings
+    database: Database
+    node: Node
+    profile: EngineProfile
+    network: Network
+    signer: Signer
+    log_key: PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The service, ready to be served."""
+
+    ledger: Ledger
+    follower: Follower
+    lane: Lane
+    sequencer: Sequencer
+    services: tuple[Service, ...]
+    workers: tuple[Worker, ...]
+    checks: Mapping[str, HealthCheck]
+
+    def close(self) -> None:
+        """End the signature checker's processes."""
+        self.ledger.checker.close()
+
+
+def assemble(parts: Parts) -> Assembled:
+    """Wire the ledger. Starts nothing."""
+    settings, database, profile = parts.settings, parts.database, parts.profile
+    follower = Follower(
+        database,
+        parts.node,
+        profile,
+        parts.network,
+        (HistoriesProjector(), AnchorsProjector(), CallsProjector()),
+    )
+    anchors = AnchorBuilders(
+        parts.network, settings.origin, LogVerifierKey.of(settings.origin, parts.log_key.verifying_key)
+    )
+    lane = Lane(
+        database,
+        parts.node,
+        profile,
+        parts.network,
+        parts.signer,
+        {**anchors.builders(), **relay_builders(parts.network)},
+    )
+    queue = Queue(settings.pending_limit)
+
+    async def caught_up() -> bool:
+        return follower.final.number > 0 and follower.lag == 0 and await follower.health() is None
+
+    limits = SequencingLimits(settings.sequence_interval_ms / 1000, settings.sequence_batch)
+    sequencer = Sequencer(database, queue, settings.origin, parts.log_key, limits, caught_up)
+    checker = SignatureChecker(settings.verify_processes)
+    ledger = Ledger(settings, database, parts.network, follower, Issuers(), checker, parts.log_key, queue)
+    anchoring = Anchoring(database, lane, anchors, sequencer.logged, settings.anchor_interval_ms / 1000)
+    reads = LogReads(ledger)
+    evidence = EvidenceDesk(ledger, reads, parts.node, profile)
+    api = LedgerApi(ledger, reads, Verifier(ledger, profile), evidence, Relay(ledger, lane), profile)
+    runs = {
+        "follower": follower.run,
+        "lane": lane.run,
+        "sequencer": sequencer.run,
+        "anchoring": anchoring.run,
+        "evidence": evidence.run,
+    }
+
+    async def database_check() -> str | None:
+        await database.ping()
+        return None
+
+    return Assembled(
+        ledger=ledger,
+        follower=follower,
+        lane=lane,
+        sequencer=sequencer,
+        services=(api.service(),),
+        workers=tuple(NamedWorker(name, run) for name, run in runs.items()),
+        checks={
+            "database": database_check,
+            "node": follower.health,
+            "lane": lane.health,
+            "log": sequencer.health,
+        },
+    )
