@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,6 +71,8 @@ def _check(newcomer: Newcomer) -> None:
         raise CommandFailed(ExitCode.USAGE, "an alias is lower-case letters, digits and dashes")
     if "bank" in newcomer.roles and not newcomer.settled_by:
         raise CommandFailed(ExitCode.USAGE, "a bank needs --settled-by, its settlement institution's alias")
+    if "bank" in newcomer.roles and not newcomer.accounts:
+        raise CommandFailed(ExitCode.USAGE, "a bank needs --account, its account at the institution")
 
 
 async def _start_settlement(
@@ -87,6 +88,6 @@ async def _start_settlement(
         bic=newcomer.bic,
         listen=organisation.profile.settlement_endpoint,
         settlement_institution=institution,
-        accounts=json.dumps(list(newcomer.accounts)),
+        accounts=",".join(newcomer.accounts),
     )
     marker.write(organisation.folder)

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from silkledger.client.channel import Credentials, wait_until_serving
@@ -24,6 +25,9 @@ from silkledger.stack.network import deploy_network, pin_trust_roots, same_chain
 from silkledger.stack.ports import Ports
 from silkledger.stack.supervisor import ChildSpec, Supervisor
 from silkledger.values import Did
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+"""Where the services' code and their migrations are."""
 
 _WATCH_SECONDS: Final = 0.2
 """How often the orgs/ folder and the chain's thread are looked at."""
@@ -151,6 +155,7 @@ class Stack:
                 env=environment,
                 log=self.data.service(name.replace("/", "-")) / "log.jsonl",
                 ready=ready,
+                cwd=_ROOT,
             )
         )
 

@@ -27,7 +27,7 @@ class BankMarker:
     settlement_institution: str
     """DID whose word settles."""
     accounts: str
-    """The bank's settlement accounts, as SILKLEDGER_ACCOUNTS takes them."""
+    """The bank's accounts at the settlement institution, separated by commas."""
 
     def write(self, organisation: Path) -> None:
         text = json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=2) + "\n"

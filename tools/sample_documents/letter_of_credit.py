@@ -12,9 +12,9 @@ FIELDS: tuple[tuple[str, str], ...] = (
     ("50", "SAMPLE GARMENT IMPORTER CO., LTD.\n2 SAMPLE STREET\nBANGKOK, TH"),
     ("59", "SAMPLE TEXTILE EXPORTER CO., LTD.\n1 SAMPLE ROAD\nNINGBO, CN"),
     ("32B", "CNY1250000,00"),
-    ("41A", "SMPLCNBJXXX\nBY PAYMENT"),
+    ("41A", "SMPACNB0XXX\nBY PAYMENT"),
     ("42C", "SIGHT"),
-    ("42A", "SMPLTHBKXXX"),
+    ("42A", "SMPBTHB0XXX"),
     ("43P", "NOT ALLOWED"),
     ("43T", "NOT ALLOWED"),
     ("44E", "NINGBO, CN"),
@@ -38,7 +38,7 @@ FIELDS: tuple[tuple[str, str], ...] = (
 
 def make() -> bytes:
     """ASCII, CRLF line ends as FIN has them, text block 4 only."""
-    lines = ["{1:F01SMPLTHBKAXXX0000000000}{2:I700SMPLCNBJXXXXN}{4:"]
+    lines = ["{1:F01SMPBTHB0AXXX0000000000}{2:I700SMPACNB0XXXXN}{4:"]
     lines += [f":{tag}:{content}" for tag, content in FIELDS]
     lines.append("-}")
     return ("\n".join(lines) + "\n").replace("\n", "\r\n").encode("ascii")
