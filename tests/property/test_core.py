@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silkledger import cbor
+from silkledger import cbor, cose
 from silkledger.keys import PrivateKey, Suite
 from silkledger.keys.account import address_of
 from silkledger.keys.multikey import b58decode, b58encode
@@ -155,3 +155,17 @@ def test_any_bytes_are_parsed_or_refused_with_a_reason(raw: bytes) -> None:
         with pytest.raises(StatementError) as caught:
             parse_statement(candidate)
         assert caught.value.reason.isupper()
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300), st.data())
+def test_the_quick_reader_of_messages_agrees_with_the_strict_one(
+    protected: bytes, payload: bytes, signature: bytes, data: st.DataObject
+) -> None:
+    raw = cose.encode_sign1(protected, payload, signature)
+    assert cose._plain_parts(raw) == cose._parts(raw) == (protected, {}, payload, signature)
+    changed = bytearray(raw)
+    changed[data.draw(st.integers(1, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    for other in (bytes(changed), raw + b"\0", raw[:-1]):
+        quick = cose._plain_parts(other)
+        if quick is not None:
+            assert quick == cose._parts(other)
