@@ -160,7 +160,6 @@ def upgrade() -> None:
         sa.Column("response", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("organisation", "method", "request_id"),
         sqlite_with_rowid=False,
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "intent",
@@ -219,7 +218,6 @@ def upgrade() -> None:
         sa.Column("node_index", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
         sa.PrimaryKeyConstraint("level", "node_index"),
-        sqlite_with_rowid=False,
         sqlite_with_rowid=False,
     )
     op.create_table(
