@@ -63,6 +63,15 @@ class ChainProgress:
     dump_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A dump that was found whole."""
+
+    file: Path
+    genesis_time: int
+    """Unix seconds."""
+
+
 class EmbeddedChain:
     """anvil with its directory. `start`, then `stop`; `start` again goes on with the same ledger.
 
@@ -90,6 +99,11 @@ class EmbeddedChain:
         self._changed = threading.Condition()
         self._progress = ChainProgress(0, 0, 0, 0.0)
         self._failure: str | None = None
+        self._time = 0
+
+    @property
+    def directory(self) -> Path:
+        return self._directory
 
     @property
     def port(self) -> int:
@@ -131,7 +145,7 @@ class EmbeddedChain:
         if self.running:
             raise ChainFailed("the chain is running already")
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._port = self._port or _free_port()
+        self._port = _claim_port(self._port)
         loaded = self._unpack_state()
         self._failure = None
         self._stopping.clear()
@@ -139,13 +153,14 @@ class EmbeddedChain:
         self._process = self._spawn(loaded)
         try:
             self._await_answer()
+            self._time = int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
             if loaded is None:
                 self._dump()  # genesis first: its time is part of every later hash
         except BaseException:
             self._end_process()
             raise
         if loaded is not None:
-            loaded.unlink()
+            loaded.file.unlink()
         self._driver = threading.Thread(target=self._drive, name="embedded-chain", daemon=True)
         self._driver.start()
 
@@ -190,14 +205,21 @@ class EmbeddedChain:
                 due = max(due + self._block_time_s, time.monotonic())
                 if self._stopping.wait(due - time.monotonic()):
                     return
-                self.rpc("evm_mine")
-                self._note(mined=1)
+                self._mine()
                 self._dump()
         except (OSError, http.client.HTTPException, ValueError, ChainFailed) as error:
             if not self._stopping.is_set():
                 code = None if self._process is None else self._process.poll()
                 why = f"exit code {code}" if code is not None else f"{type(error).__name__}: {error}"
                 self._fail(f"the embedded chain failed ({why}); see {self.log_file}")
+
+    def _mine(self) -> None:
+        """One block with the time of day; anvil itself would go on from the time of the last block it
+        loaded.
+        """
+        self._time = max(int(time.time()), self._time + 1)
+        self.rpc("evm_mine", self._time)
+        self._note(mined=1)
 
     def _dump(self) -> None:
         """One complete dump on disk, under its name only once it is whole; the one before it stays."""
@@ -217,7 +239,7 @@ class EmbeddedChain:
         _sync_directory(self._directory)
         self._note(dumps=1, size=len(packed), seconds=time.monotonic() - started)
 
-    def _unpack_state(self) -> Path | None:
+    def _unpack_state(self) -> _Loaded | None:
         """The newest whole dump as the plain file that anvil loads; None when this is a new chain."""
         candidates = [self._directory / _STATE, self._directory / _PREVIOUS]
         present = [path for path in candidates if path.exists()]
@@ -225,18 +247,18 @@ class EmbeddedChain:
         for path in present:
             try:
                 content = gzip.decompress(path.read_bytes())
-                json.loads(content)
-            except (OSError, EOFError, ValueError, zlib.error):
+                genesis_time = _genesis_time(json.loads(content))
+            except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error):
                 continue  # cut short or damaged: the one before it is kept for this
             plain.write_bytes(content)
-            return plain
+            return _Loaded(plain, genesis_time)
         if present:
             raise ChainFailed(
                 f"every state dump in {self._directory} is damaged; restore one or start a new chain"
             )
         return None
 
-    def _spawn(self, state: Path | None) -> subprocess.Popen[bytes]:
+    def _spawn(self, state: _Loaded | None) -> subprocess.Popen[bytes]:
         command = [str(self._binary or anvil_binary()), *self._flags(state)]
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
@@ -247,14 +269,16 @@ class EmbeddedChain:
                 preexec_fn=_die_with_parent(os.getpid()),
             )
 
-    def _flags(self, state: Path | None) -> list[str]:
+    def _flags(self, state: _Loaded | None) -> list[str]:
         flags = ["--host", "127.0.0.1", "--port", str(self._port), "--chain-id", str(self._chain_id)]
         flags += ["--no-mining", "--order", "fifo", "--accounts", "0", "--hardfork", "paris", "--quiet"]
         flags += ["--gas-price", "0", "--block-base-fee-per-gas", "0"]
         flags += ["--prune-history", str(ANVIL.state_history_blocks)]
-        if state is None:
-            return [*flags, "--timestamp", str(int(time.time()))]
-        return [*flags, "--load-state", str(state)]
+        # anvil makes a genesis block at every start, also when it loads a state that has one, and then keeps
+        # both: only with the first one's time are they the same block.
+        genesis_time = int(time.time()) if state is None else state.genesis_time
+        flags += ["--timestamp", str(genesis_time)]
+        return flags if state is None else [*flags, "--load-state", str(state.file)]
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + _START_DEADLINE_S
@@ -300,6 +324,16 @@ class EmbeddedChain:
             self._changed.notify_all()
 
 
+def _genesis_time(state: Any) -> int:
+    """Time of the genesis block in a dump. Raises: KeyError, ValueError when it has none."""
+    times = [
+        block["header"]["timestamp"] for block in state["blocks"] if int(block["header"]["number"], 16) == 0
+    ]
+    if len(times) != 1:
+        raise ValueError(f"{len(times)} genesis blocks")
+    return int(times[0], 16)
+
+
 def _rpc(port: int, method: str, params: tuple[object, ...]) -> Any:
     """Plain http.client: the driver's thread must not depend on anybody's event loop."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_RPC_TIMEOUT_S)
@@ -314,9 +348,18 @@ def _rpc(port: int, method: str, params: tuple[object, ...]) -> Any:
     return answer["result"]
 
 
-def _free_port() -> int:
+def _claim_port(port: int) -> int:
+    """`port`, or any free one for 0. Another chain on our port would answer in the name of ours.
+
+    Raises:
+        ChainFailed: something listens there already.
+    """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ChainFailed(f"port {port} is taken") from error
         return int(probe.getsockname()[1])
 
 
