@@ -150,12 +150,12 @@ def verify_receipt(
         ) from None
     # (5)
     if checkpoint is not None:
-        if receipt.size != checkpoint.size:
-            raise ReceiptError(
-                "RECEIPT_SIZE_MISMATCH", f"proof for size {receipt.size}, checkpoint of {checkpoint.size}"
-            )
-        if root != checkpoint.root:
-            raise ReceiptError(
-                "RECEIPT_ROOT_MISMATCH", "the path leads to another root than the checkpoint's"
-            )
+        _compare(receipt.size, root, checkpoint)
     return VerifiedReceipt(receipt.size, receipt.index, root)
+
+
+def _compare(size: int, root: MerkleRoot, checkpoint: Checkpoint) -> None:
+    if size != checkpoint.size:
+        raise ReceiptError("RECEIPT_SIZE_MISMATCH", f"proof for size {size}, checkpoint of {checkpoint.size}")
+    if root != checkpoint.root:
+        raise ReceiptError("RECEIPT_ROOT_MISMATCH", "the path leads to another root than the checkpoint's")
