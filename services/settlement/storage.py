@@ -1,6 +1,6 @@
 """The settlement service's tables and every statement of SQL it runs. No decision is made here.
 
-The vault (`message`, `signed`, `payment`, `payment_change`, `statement_file`) is primary: it exists nowhere else.
+The vault (`message`, `signed`, `payment`, `payment_change`, `statement_file`) is primary: it is only here.
 All writing functions run in the caller's transaction: the use case decides what is one commit.
 """
 
@@ -170,16 +170,6 @@ class ChangeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxRow:
-    id: int
-    payment_id: bytes
-    kind: str
-    content: bytes
-    statement: bytes
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
 class BreakRow:
     break_id: str
     category: str
@@ -192,13 +182,14 @@ class BreakRow:
     opened_ms: int
 
 
-def _upsert(conn: AsyncConnection, table: Table) -> Any:
+def upsert(conn: AsyncConnection, table: Table) -> Any:
+    """An INSERT that can say ON CONFLICT, in the dialect at hand."""
     return (postgresql if conn.dialect.name == POSTGRESQL else sqlite).insert(table)
 
 
 async def keep_message(conn: AsyncConnection, digest: bytes, content: bytes, now_ms: int) -> None:
     values = {"digest": digest, "content": content, "received_ms": now_ms}
-    await conn.execute(_upsert(conn, message).values(values).on_conflict_do_nothing())
+    await conn.execute(upsert(conn, message).values(values).on_conflict_do_nothing())
 
 
 async def keep_signed(
@@ -210,14 +201,16 @@ async def keep_signed(
         "statement": statement,
         "received_ms": now_ms,
     }
-    await conn.execute(_upsert(conn, signed).values(values).on_conflict_do_nothing())
+    await conn.execute(upsert(conn, signed).values(values).on_conflict_do_nothing())
 
 
 async def add_payment(conn: AsyncConnection, item: Payment) -> None:
     terms = item.terms
     row = {
         "payment_id": item.payment_id,
-        **{"uetr": terms.leg.uetr, "role": terms.leg.role, "hop": terms.leg.hop},
+        "uetr": terms.leg.uetr,
+        "role": terms.leg.role,
+        "hop": terms.leg.hop,
         **{name: getattr(terms, name) for name in _PLAIN},
         "amount_minor": terms.amount.amount_minor,
         "currency": terms.amount.currency,
@@ -366,40 +359,3 @@ async def bind_counterparty(conn: AsyncConnection, payment_id: bytes, address: A
     await conn.execute(
         update(payment).where(payment.c.payment_id == payment_id).values(counterparty_address=bytes(address))
     )
-
-
-async def post(
-    conn: AsyncConnection, payment_id: bytes, kind: str, content: bytes, statement: bytes, now_ms: int
-) -> None:
-    """Leave something to be sent to the counterparty; the same kind for the same payment only once."""
-    row = {
-        "payment_id": payment_id,
-        "kind": kind,
-        "content": content,
-        "statement": statement,
-        "attempts": 0,
-        "next_ms": now_ms,
-    }
-    await conn.execute(_upsert(conn, outbox).values(row).on_conflict_do_nothing())
-
-
-async def due(conn: AsyncConnection, now_ms: int, limit: int) -> list[OutboxRow]:
-    query = (
-        select(outbox)
-        .where(outbox.c.done_ms.is_(None), outbox.c.next_ms <= now_ms)
-        .order_by(outbox.c.id)
-        .limit(limit)
-    )
-    return [
-        OutboxRow(r.id, bytes(r.payment_id), r.kind, bytes(r.content), bytes(r.statement), r.attempts)
-        for r in await conn.execute(query)
-    ]
-
-
-async def sent(conn: AsyncConnection, row_id: int, now_ms: int) -> None:
-    await conn.execute(update(outbox).where(outbox.c.id == row_id).values(done_ms=now_ms, last_error=None))
-
-
-async def failed(conn: AsyncConnection, row_id: int, attempts: int, next_ms: int, error: str) -> None:
-    values = {"attempts": attempts, "next_ms": next_ms, "last_error": error[:300]}
-    await conn.execute(update(outbox).where(outbox.c.id == row_id).values(values))
