@@ -1,7 +1,7 @@
 """A small ledger built in memory: contracts' histories, state, receipts, log, headers, and evidence of it.
 
 Default story: China's authority accredits an issuer for bills of lading (705) and Thailand recognises that.
-The issuer's statement is leaf 2 of a log whose head of size 5 is anchored in block 20; the newest block is 24.
+The issuer's statement is leaf 2 of a log whose head of size 5 is anchored in block 20, of 24 blocks.
 Change any part before calling `evidence()`.
 """
 
