@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from silkledger.cli.context import (
     DEFAULT_DATA,
@@ -96,6 +97,6 @@ def show_report(output: Output, report: Report) -> None:
             [(d.database, d.table, d.key, d.field, d.replayed, d.found) for d in report.differences],
         )
     for item in report.unavailable:
-        output.say(f"[yellow]UNAVAILABLE:[/] {item}")
+        output.say(f"[yellow]UNAVAILABLE:[/] {escape(item)}")
     verdict = "[bold red]DIFFERENT[/]" if report.differences else "[bold green]CLEAN[/]"
     output.say(f"{verdict}; report digest {report.digest}")

@@ -104,10 +104,11 @@ class Session:
         return CallSigner(Account.load(self.directory.operator / "governance.pem"), self.network)
 
     @asynccontextmanager
-    async def ledger(self) -> AsyncIterator[LedgerClient]:
+    async def ledger(self, *, operator: bool = False) -> AsyncIterator[LedgerClient]:
         from silkledger.client import Connection, LedgerClient
 
-        async with Connection(self.network_file.endpoints["ledger"], self.credentials) as connection:
+        credentials = self.operator_credentials if operator else self.credentials
+        async with Connection(self.network_file.endpoints["ledger"], credentials) as connection:
             yield LedgerClient(connection)
 
     @asynccontextmanager
@@ -148,7 +149,7 @@ def run(output: Output, work: Coroutine[Any, Any, ExitCode]) -> None:
     except RpcFailed as error:
         code = ExitCode.UNAVAILABLE if error.retryable else ExitCode.REFUSED
         lines = [f"{violation.field}: {violation.description}" for violation in error.violations]
-        output.error("\n  ".join([str(error), *lines]).replace("[", "\\["), error.to_json())
+        output.error("\n  ".join([str(error), *lines]), error.to_json())
     except NotReached as error:
         code = ExitCode.TIMEOUT
         output.error(str(error), {"code": code.name, "message": str(error)})

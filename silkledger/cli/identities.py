@@ -168,12 +168,15 @@ def add_country(
     session = Session(data, "", output)
 
     async def work() -> ExitCode:
-        from silkledger.client.identity import Act
+        from silkledger.client.identity import wait_for_call
         from silkledger.values import CountryCode, Did
 
         did = authority if authority.startswith("did:") else _did_of(session, authority)
         call = session.governance_signer().register_country(CountryCode(country), Did(did))
-        return await relay(session, Act.ACCREDIT, call, f"country {country}: authority {did}", operator=True)
+        async with session.ledger(operator=True) as ledger:
+            await ledger.relay(call)
+            status = await wait_for_call(ledger, call)
+        return show_call(output, status, f"country {country}: authority {did}")
 
     run(output, work())
 
@@ -307,11 +310,9 @@ async def _final_block(session: Session) -> int:
     return int(network.final.number)
 
 
-async def relay(
-    session: Session, act: Act, call: chain.SignedCall, what: str, *, operator: bool = False
-) -> ExitCode:
+async def relay(session: Session, act: Act, call: chain.SignedCall, what: str) -> ExitCode:
     """Relays a signed call through the identity service and waits until its outcome is final."""
-    async with session.identity(operator=operator) as identity:
+    async with session.identity() as identity:
         await identity.relay(act, call)
         status = await identity.wait_for_call(call)
     return show_call(session.output, status, what)

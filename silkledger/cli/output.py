@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 
 def local_time(unix_seconds: float) -> str:
@@ -22,6 +25,20 @@ def local_time(unix_seconds: float) -> str:
 def block_text(number: int, unix_seconds: int) -> str:
     """A block number never stands alone: `91 (2026-11-22 10:15:00+08:00)`."""
     return f"{number} ({local_time(unix_seconds)})" if unix_seconds else str(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """A cell with a style of its own. Every other cell is shown as it is: brackets are no markup."""
+
+    text: str
+    style: str
+
+
+def _cell(cell: object) -> Text:
+    if isinstance(cell, Styled):
+        return Text(cell.text, style=cell.style)
+    return Text("" if cell is None else str(cell))
 
 
 class Output:
@@ -40,7 +57,7 @@ class Output:
             show()
 
     def say(self, text: str) -> None:
-        """A sentence for people; nothing with --json."""
+        """A sentence for people, with rich markup; nothing with --json."""
         if not self.as_json:
             self.console.print(text)
 
@@ -51,7 +68,7 @@ class Output:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*("" if cell is None else str(cell) for cell in row))
+            table.add_row(*(_cell(cell) for cell in row))
         self.console.print(table)
 
     def facts(self, title: str, pairs: Iterable[tuple[str, object]]) -> None:
@@ -63,7 +80,7 @@ class Output:
         if self.as_json:
             self.console.file.write(json.dumps({"error": data}, indent=2, ensure_ascii=False) + "\n")
         else:
-            self.errors.print(f"[bold red]error:[/] {message}", markup=True)
+            self.errors.print(f"[bold red]error:[/] {escape(message)}", markup=True)
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:

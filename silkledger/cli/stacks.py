@@ -73,7 +73,7 @@ async def _up(directory: DataDirectory, output: Output) -> ExitCode:
         for name in killed:
             output.errors.print(f"[red]{name} did not stop in time and was killed[/]")
     if failure:
-        output.errors.print(f"[bold red]error:[/] {failure}", markup=True)
+        output.error(failure, {"code": "FAILED", "message": failure})
         return ExitCode.FAILED
     output.errors.print("[dim]stopped; `silkledger up` goes on from here[/]")
     return ExitCode.OK

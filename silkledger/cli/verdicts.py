@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rich.markup import escape
+
 from silkledger.cli.exit_codes import ExitCode
-from silkledger.cli.output import Output, block_text
+from silkledger.cli.output import Output, Styled, block_text
 
 CODES = {
     "PASS": ExitCode.OK,
@@ -27,7 +29,11 @@ HEADLINES = {
     "INCOMPLETE": "[bold yellow]INCOMPLETE[/]: something needed could not be had or checked.",
 }
 
-_MARKS = {"PASS": "[green]PASS[/]", "FAIL": "[bold red]FAIL[/]", "NOT_CHECKED": "[dim]NOT CHECKED[/]"}
+_MARKS = {
+    "PASS": Styled("PASS", "green"),
+    "FAIL": Styled("FAIL", "bold red"),
+    "NOT_CHECKED": Styled("NOT CHECKED", "dim"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +82,16 @@ class VerdictView:
 
     def show(self, output: Output, title: str = "") -> None:
         say = output.console.print
-        say(f"{title + ': ' if title else ''}{HEADLINES[self.outcome]}")
+        say(f"{escape(title) + ': ' if title else ''}{HEADLINES[self.outcome]}")
         if self.as_of_time:
             say(f"as of block {block_text(self.as_of_number, self.as_of_time)}; assurance: {self.assurance}")
         if self.checks:
             rows = [(c.name, _MARKS.get(c.result, c.result), c.reason, c.detail) for c in self.checks]
             output.table("", ("check", "result", "reason", "detail"), rows)
         for notice in self.notices:
-            say(f"[yellow]notice:[/] {notice}")
+            say(f"[yellow]notice:[/] {escape(notice)}")
         for assumption in self.assumptions:
-            say(f"[dim]assumed: {assumption}[/]")
+            say(f"[dim]assumed: {escape(assumption)}[/]")
 
 
 def from_evidence(verdict: Any) -> VerdictView:

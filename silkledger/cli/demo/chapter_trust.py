@@ -16,7 +16,7 @@ from silkledger.cli.demo.cast import (
     Stage,
 )
 from silkledger.cli.enrolling import Newcomer, enrol_organisation
-from silkledger.client.identity import Act
+from silkledger.client.identity import Act, wait_for_call
 from silkledger.client.organisation import Organisation
 from silkledger.values import CountryCode, DocumentType
 
@@ -69,9 +69,9 @@ async def _register_countries(stage: Stage) -> list[list[chain.CallStatus]]:
         signer.register_country(CountryCode(authority.country), _organisation(stage, authority).did)
         for authority in AUTHORITIES
     ]
-    async with session.identity(operator=True) as identity:
-        await asyncio.gather(*(identity.relay(Act.ACCREDIT, call) for call in calls))
-        return [list(await asyncio.gather(*(identity.wait_for_call(call) for call in calls)))]
+    async with session.ledger(operator=True) as ledger:
+        await asyncio.gather(*(ledger.relay(call) for call in calls))
+        return [list(await asyncio.gather(*(wait_for_call(ledger, call) for call in calls)))]
 
 
 async def _by_authority(stage: Stage, alias: str, country: str, block: int) -> list[chain.CallStatus]:

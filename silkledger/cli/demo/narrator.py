@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from silkledger.cli.output import Output
+from rich.markup import escape
+
+from silkledger.cli.output import Output, Styled
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Narrator:
         self.output.say(f"\n[bold cyan]{title}[/]  [dim]{self.seconds:.0f} s[/]")
 
     def say(self, text: str) -> None:
-        self.output.say(f"  {text}")
+        self.output.say(f"  {escape(text)}")
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         if not self.output.as_json:
@@ -51,7 +53,7 @@ class Narrator:
         """Records whether something held, and says so."""
         self.claims.append(Claim(self._chapter, text, held, detail))
         mark = "[green]held[/]" if held else "[bold red]DID NOT HOLD[/]"
-        self.output.say(f"  {mark}: {text}" + (f" [dim]({detail})[/]" if detail else ""))
+        self.output.say(f"  {mark}: {escape(text)}" + (f" [dim]({escape(detail)})[/]" if detail else ""))
 
     def finish(self) -> None:
         """The last table."""
@@ -66,7 +68,7 @@ class Narrator:
 
         def show() -> None:
             rows = [
-                (c.chapter, c.text, "[green]held[/]" if c.held else "[bold red]DID NOT HOLD[/]")
+                (c.chapter, c.text, Styled("held", "green") if c.held else Styled("DID NOT HOLD", "bold red"))
                 for c in self.claims
             ]
             self.output.say("")
