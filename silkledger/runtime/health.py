@@ -41,6 +41,12 @@ class Health:
         self._metrics = metrics
         self._interval_s = interval_s
 
+    async def begin(self) -> None:
+        """Before serving: NOT_SERVING until the first round of checks. The library's own start value is
+        SERVING.
+        """
+        await self._publish(_NOT_SERVING)
+
     async def update(self) -> bool:
         """Ask every check once and publish the result."""
         results = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))

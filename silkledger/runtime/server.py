@@ -141,6 +141,7 @@ class Server:
         server.port = server._grpc.add_secure_port(settings.listen, credentials)
         host, port = host_and_port(settings.metrics_listen)
         server._endpoint = MetricsEndpoint(server.metrics, host, port)
+        await server.health.begin()
         await server._grpc.start()
         for worker in (*workers, NamedWorker("health", server.health.run)):
             server._tasks[worker.name] = asyncio.create_task(worker.run(server._stop), name=worker.name)

@@ -240,6 +240,27 @@ async def test_health_follows_its_checks(ca: TestCa, tmp_path: Path, probe: Prob
         assert server.health.problems == {"node": "the node does not answer"}
 
 
+async def test_health_does_not_serve_before_its_first_checks(
+    ca: TestCa, tmp_path: Path, probe: Probe
+) -> None:
+    asked, answer_now = asyncio.Event(), asyncio.Event()
+
+    async def check() -> str | None:
+        asked.set()
+        await answer_now.wait()
+        return None
+
+    async with (
+        running(ca, tmp_path, probe, checks={"node": check}) as server,
+        channel(f"127.0.0.1:{server.port}", ca.client()) as opened,
+    ):
+        await asked.wait()
+        health = health_pb2_grpc.HealthStub(opened)
+        answer = await health.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        answer_now.set()
+
+
 async def test_a_check_that_raises_counts_as_failed(ca: TestCa, tmp_path: Path, probe: Probe) -> None:
     async def check() -> str | None:
         raise ConnectionError
