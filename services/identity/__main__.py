@@ -54,10 +54,11 @@ async def main() -> None:
         follower = Follower(database, node, profile, network, projectors)
         signer = LocalSigner(Account.load(settings.lane_key_file))
         lane = Lane(database, node, profile, network, signer, worker.builders(network))
+        questions = Questions(database, follower)
         cases = IdentityUseCases(
             database,
             network,
-            Questions(database, follower),
+            questions,
             lane,
             authority,
             IssuingPolicy(settings.certificate_days, local_names=settings.mode is Mode.DEVELOPMENT),
@@ -66,7 +67,12 @@ async def main() -> None:
             settings,
             [service(cases)],
             [NamedWorker("follower", follower.run), NamedWorker("lane", lane.run)],
-            {"database": _answers(database), "follower": follower.health, "lane": lane.health},
+            {
+                "database": _answers(database),
+                "follower": follower.health,
+                "questions": questions.health,
+                "lane": lane.health,
+            },
         )
 
 

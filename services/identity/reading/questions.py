@@ -75,6 +75,10 @@ class Questions:
         """Number of the last final block; 0 when there is none yet."""
         return self._follower.final.number
 
+    async def health(self) -> str | None:
+        """None when questions can be answered, else why not."""
+        return None if self.final_number else "the follower has not reached a final block"
+
     async def _as_of(self, connection: AsyncConnection, field: str, number: int | None) -> BlockRef:
         """Raises: ChainNotFollowed; BlockNotFinal when the block is above the last final one, or not held."""
         final = self._follower.final
