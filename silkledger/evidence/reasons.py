@@ -39,8 +39,6 @@ class Reason(StrEnum):
     """The proven value is no transaction receipt."""
     RECEIPT_BLOOM = "RECEIPT_BLOOM"
     """A receipt whose bloom filter is not that of its logs."""
-    RECEIPTS_ROOT = "RECEIPTS_ROOT"
-    """The receipts do not rebuild the header's receipts root."""
 
     # State
     ACCOUNT_SHAPE = "ACCOUNT_SHAPE"

@@ -1,4 +1,4 @@
-"""The bundle that record_bundle.py (tests/vectors/evidence) recorded from a real node with the real contracts."""
+"""The bundle that tests/vectors/evidence/record_bundle.py recorded of a real node with the real contracts."""
 
 from __future__ import annotations
 
