@@ -47,12 +47,12 @@ async def store_breaks(conn: AsyncConnection, breaks: Sequence[Break], now_ms: i
     found = {item.break_id: item for item in breaks}
     for break_id, item in sorted(found.items()):
         if break_id not in known:
-            await conn.execute(insert(recon_break).values(_row(item), opened_ms=now_ms))
+            await conn.execute(insert(recon_break).values(**_row(item), opened_ms=now_ms))
         else:
             await conn.execute(
                 update(recon_break)
                 .where(recon_break.c.break_id == break_id)
-                .values(_row(item), closed_ms=None)
+                .values({**_row(item), "closed_ms": None})
             )
     for break_id, closed_ms in known.items():
         if closed_ms is None and break_id not in found:
