@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ def up(data: DataOption = DEFAULT_DATA) -> None:
     bank. DEVELOPMENT ONLY. If a part dies, the others are stopped and the exit status is 1.
     """
     output = Output(False)
+    # Read by grpc when it is loaded: we fork only to exec at once, which needs no help from it.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     from silkledger.stack.directory import DataDirectory
 
     run(output, _up(DataDirectory(data.resolve()), output))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.cli.demo.cast import SAMPLES, Stage
 from silkledger.cli.settlements import evidence_of, money_text, sign_message, state_of
 from silkledger.client import RpcFailed, SettlementClient
@@ -75,7 +76,12 @@ async def _confirm(stage: Stage, a: SettlementClient, b: SettlementClient, legs:
     signed = sign_message(stage.session("clearing-cn"), message)
     await asyncio.gather(a.confirm(message, signed), b.confirm(message, signed))
     settled = (pb.PAYMENT_STATE_SETTLED, pb.PAYMENT_STATE_CREDITED)
-    payments = await asyncio.gather(*(_until(a, leg, settled) for leg in legs))
+    payments = await asyncio.gather(
+        *(
+            a.wait_for_payment(leg, lambda p: p.state in settled and p.evidence == chain.EVIDENCE_STAGE_FINAL)
+            for leg in legs
+        )
+    )
     rows = [
         (p.leg.uetr, money_text(p.amount), state_of(p), evidence_of(p), _short(p.commitment))
         for p in payments

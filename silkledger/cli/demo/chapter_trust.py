@@ -43,7 +43,9 @@ def _organisation(stage: Stage, newcomer: Newcomer) -> Organisation:
 
 async def accredit_and_recognise(stage: Stage) -> None:
     """Countries first; then all accreditations and recognitions at once."""
-    outcomes = await _register_countries(stage)
+    outcomes = await asyncio.gather(
+        _register_countries(stage), *(_publish(stage, newcomer) for newcomer in (*AGENCIES, *BANKS))
+    )
     block = await final_block(stage)
     outcomes += await asyncio.gather(
         *(_by_authority(stage, authority.alias, authority.country, block) for authority in AUTHORITIES)
@@ -62,7 +64,7 @@ async def final_block(stage: Stage) -> int:
         return int((await ledger.network()).final.number)
 
 
-async def _register_countries(stage: Stage) -> list[list[chain.CallStatus]]:
+async def _register_countries(stage: Stage) -> list[chain.CallStatus]:
     session = stage.session("")
     signer = session.governance_signer()
     calls = [
@@ -71,7 +73,19 @@ async def _register_countries(stage: Stage) -> list[list[chain.CallStatus]]:
     ]
     async with session.ledger(operator=True) as ledger:
         await asyncio.gather(*(ledger.relay(call) for call in calls))
-        return [list(await asyncio.gather(*(wait_for_call(ledger, call) for call in calls)))]
+        return list(await asyncio.gather(*(wait_for_call(ledger, call) for call in calls)))
+
+
+async def _publish(stage: Stage, newcomer: Newcomer) -> list[chain.CallStatus]:
+    """Everybody who will be asked for puts an endpoint into its own DID document."""
+    session = stage.session(newcomer.alias)
+    organisation = session.organisation
+    endpoint = organisation.profile.settlement_endpoint
+    kind, url = ("SettlementService", endpoint) if endpoint else ("DocumentDesk", "https://desk.example")
+    call = session.call_signer().publish_service(kind, url)
+    async with session.identity() as identity:
+        await identity.relay(Act.PUBLISH, call)
+        return [await identity.wait_for_call(call)]
 
 
 async def _by_authority(stage: Stage, alias: str, country: str, block: int) -> list[chain.CallStatus]:
