@@ -6,7 +6,6 @@ as of a block that is final and not long past. What is gathered is verified befo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -32,11 +31,11 @@ from silkledger.registry.histories import HistoryRecord
 from silkledger.statement import SignedStatement
 from silkledger.values import CountryCode
 
-MAX_CONTIGUOUS: Final = 512
-"""Most blocks between registration and as-of block for which every header is put in. Beyond, a verifier on an
-engine without seals must pin both blocks."""
+MAX_CONTIGUOUS: Final = 4096
+"""On an engine without seals: most blocks between registration and as-of block for which every header is put
+in, about 2.5 MB. Beyond, a verifier must pin both blocks."""
 
-_BATCH: Final = 50
+_BATCH: Final = 100
 """Blocks fetched at once."""
 
 _OURS: Final = frozenset(
@@ -119,7 +118,7 @@ async def capture(
             anchor_receipts=anchor_block.receipts,
             transaction_index=place[0],
             log_index=place[1],
-            headers=await _headers(node, anchor_block, request),
+            headers=await _headers(node, anchor_block, kind, request),
             network=NetworkSection(network.chain_id, network.genesis_hash, network.directory),
             histories=gathered,
             states=await _states(node, network, gathered, request.as_of),
@@ -143,14 +142,25 @@ async def _histories(source: HistorySource, request: CaptureRequest) -> Historie
             have.setdefault(contract, {}).update({key: tuple(found[key]) for key in keys})
 
 
-async def _headers(node: Node, anchor_block: FullBlock, request: CaptureRequest) -> list[Header]:
+async def _headers(
+    node: Node, anchor_block: FullBlock, kind: EngineKind, request: CaptureRequest
+) -> list[Header]:
+    """The registration block and its parent, the as-of block, and what links them to pinned blocks.
+
+    With seals each block speaks for itself, and genesis, which every verifier pins, starts the lineage.
+    """
     first, last = request.anchor_block + 1, request.as_of
-    headers = [(await node.block(request.anchor_block - 1)).header, anchor_block.header]
-    if last - first >= MAX_CONTIGUOUS:
-        return [*headers, (await node.block(last)).header]
+    sealed = kind is EngineKind.QBFT
+    singly = {request.anchor_block - 1, *({0} if sealed else ())}
+    if first <= last and (sealed or last - first >= MAX_CONTIGUOUS):
+        singly.add(last)
+        first = last + 1
+    headers = [anchor_block.header]
+    for number in sorted(singly):
+        headers.append((await node.block(number)).header)
     for start in range(first, last + 1, _BATCH):
-        numbers = range(start, min(start + _BATCH, last + 1))
-        headers += [block.header for block in await asyncio.gather(*map(node.block, numbers))]
+        blocks = await node.full_blocks(start, min(start + _BATCH - 1, last))
+        headers += [block.header for block in blocks]
     return headers
 
 

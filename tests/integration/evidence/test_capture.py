@@ -72,6 +72,20 @@ async def test_an_issuer_without_accreditation_is_evidence_too(told: Told) -> No
     assert verdict.check("authority_in_force").reason == Reason.ACCREDITATION_REVOKED
 
 
+async def test_over_a_long_time_only_both_ends_are_put_in(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("silkledger.evm.capture.MAX_CONTIGUOUS", 2)
+    as_of = told.anchor_block + 4
+    await reach(told.node, as_of)
+    bundle = await told.capture(as_of)
+    assert len(bundle.headers) == 3
+    one = verify_bundle(DIGEST, bundle.encode(), await told.roots(as_of))
+    assert one.check("headers").reason == Reason.BLOCK_NOT_PINNED
+    both = verify_bundle(DIGEST, bundle.encode(), await told.roots(told.anchor_block, as_of))
+    assert both.outcome is Outcome.PASS_DEVELOPMENT_ONLY
+
+
 async def test_what_does_not_fit_together_is_not_handed_out(told: Told) -> None:
     with pytest.raises(CaptureFailed):
         await told.capture(told.anchor_block - 1)

@@ -35,6 +35,16 @@ def test_skip_from_any_pinned_block() -> None:
     assert any("skips" in sentence for sentence in verdict.assumptions)
 
 
+def test_genesis_is_a_start_for_everybody() -> None:
+    world = World(engine=EngineKind.QBFT, first_header=0, sparse=True)
+    headers = world.headers()
+    roots = replace(world.roots([]), genesis_hash=headers[0].hash)
+    assert [header.number for header in headers] == [0, 19, 20, 24]
+    assert trust_headers(headers, roots).assurance is Assurance.SEALED_BY_QUORUM
+    with refused(Reason.BLOCK_PIN_MISMATCH):
+        trust_headers(headers, world.roots([]))
+
+
 def test_headers_before_the_pinned_one_are_reached_by_parent_hashes() -> None:
     trust = trust_headers(SEALED.headers(), SEALED.roots([24]))
     assert trust.assurance is Assurance.SEALED_BY_QUORUM
