@@ -25,6 +25,7 @@ GENERATORS: tuple[tuple[str, list[str], tuple[str, ...]], ...] = (
         [sys.executable, "tools/vectors_core.py"],
         ("tests/vectors/keys/*.json", "tests/vectors/statement/*.json", "tests/vectors/log/*.json"),
     ),
+    ("error reasons", [sys.executable, "-m", "tools.error_reasons"], ("docs/formats/errors.md",)),
 )
 """What it makes, how it is run from the root, and which files are its output."""
 
