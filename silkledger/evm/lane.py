@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -156,21 +157,34 @@ class Lane:
         room = self._limits.window - sum(1 for item in attempts if item.state in PENDING)
         if room <= 0:
             return
-        signed: list[tuple[int, SignedTransaction]] = []
-        refused: list[tuple[int, str]] = []
-        for intent in await self._store.queued(room):
-            try:
-                async with self._database.read() as conn:
-                    spec = await self._builders[intent.kind](conn, bytes(intent.payload))
-            except NotYet:
-                continue
-            except NothingToDo as nothing:
-                refused.append((intent.id, nothing.reason))
-                continue
-            signed.append((intent.id, await self._sign(spec, row.next_nonce + len(signed))))
+        specs, refused = await self._build(await self._store.queued(room))
+        signed = [
+            (intent_id, await self._sign(spec, row.next_nonce + offset))
+            for offset, (intent_id, spec) in enumerate(specs)
+        ]
         await self._store.refuse(row.epoch, refused)
         if signed:
             await self._store.store_signed(row.epoch, row.next_nonce, signed)
+
+    async def _build(
+        self, intents: Sequence[Any]
+    ) -> tuple[list[tuple[int, CallSpec]], list[tuple[int, str]]]:
+        """Calls of the intents that can be sent now, and the reasons of those that never will be."""
+        specs: list[tuple[int, CallSpec]] = []
+        refused: list[tuple[int, str]] = []
+        if not intents:
+            return specs, refused
+        async with self._database.read() as conn:
+            for intent in intents:
+                try:
+                    spec = await self._builders[intent.kind](conn, bytes(intent.payload))
+                except NotYet:
+                    continue
+                except NothingToDo as nothing:
+                    refused.append((intent.id, nothing.reason))
+                    continue
+                specs.append((intent.id, spec))
+        return specs, refused
 
     async def _sign(self, spec: CallSpec, nonce: int) -> SignedTransaction:
         return await sign_transaction(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import CursorResult, and_, func, insert, select, update
+from sqlalchemy import CursorResult, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -258,30 +258,18 @@ class LaneStore:
         if not changes:
             return
         async with self.fenced(epoch) as conn:
-            now = self.now_ms()
-            for item in changes:
-                await self._change(conn, item, now)
+            await self._apply(conn, changes)
 
-    async def _change(self, conn: AsyncConnection, item: Change, now: int) -> None:
-        row = item.attempt
-        in_block = item.state in (State.INCLUDED, State.FINAL) or (
-            item.state is State.REFUSED and row.chain_block is not None
-        )
-        values: dict[str, object] = {
-            "state": item.state.value,
-            "error": item.error,
-            "block_number": row.chain_block if in_block else None,
-            "block_hash": row.chain_hash if in_block else None,
-        }
-        if item.sent:
-            values |= {"sends": row.sends + 1, "sent_ms": now}
-        await conn.execute(update(ATTEMPT).where(ATTEMPT.c.id == row.id).values(**values))
-        if not item.alone:
-            await conn.execute(
-                update(INTENT)
-                .where(INTENT.c.id == row.intent_id)
-                .values(state=item.state.value, reason=item.error)
-            )
+    async def _apply(self, conn: AsyncConnection, changes: Sequence[Change]) -> None:
+        now = self.now_ms()
+        await conn.execute(_SET_ATTEMPT, [_attempt_values(item, now) for item in changes])
+        intents = [
+            {"row": item.attempt.intent_id, "new_state": item.state.value, "new_reason": item.error}
+            for item in changes
+            if not item.alone
+        ]
+        if intents:
+            await conn.execute(_SET_INTENT, intents)
 
     async def refuse(self, epoch: int, refusals: Sequence[tuple[int, str]]) -> None:
         """Intents that end without ever having had a nonce."""
@@ -304,25 +292,24 @@ class LaneStore:
             LeaseLost: the epoch is over, or an intent is not queued any more.
         """
         async with self.fenced(epoch, next_nonce=next_nonce + len(signed)) as conn:
-            for intent_id, transaction in signed:
-                await self._insert_attempt(conn, intent_id, transaction)
-                result: CursorResult[Any] = await conn.execute(
-                    update(INTENT)
-                    .where(INTENT.c.id == intent_id, INTENT.c.state == State.QUEUED.value)
-                    .values(state=State.SIGNED.value, reason=None)
-                )
-                if result.rowcount != 1:
-                    raise LeaseLost
+            taken: CursorResult[Any] = await conn.execute(
+                update(INTENT)
+                .where(INTENT.c.id.in_([item[0] for item in signed]), INTENT.c.state == State.QUEUED.value)
+                .values(state=State.SIGNED.value, reason=None)
+            )
+            if taken.rowcount != len(signed):
+                raise LeaseLost
+            await conn.execute(insert(ATTEMPT), [self._attempt_row(*item) for item in signed])
 
     async def store_replacement(self, epoch: int, intent_id: int, signed: SignedTransaction) -> None:
         """The same nonce at a higher price, beside the earlier attempt."""
         async with self.fenced(epoch) as conn:
-            await self._insert_attempt(conn, intent_id, signed)
+            await conn.execute(insert(ATTEMPT), [self._attempt_row(intent_id, signed)])
 
     async def freeze(self, epoch: int, row: AttemptRow, reason: str) -> None:
         """The nonce of `row` was consumed by a hash that we do not know: stop signing, and say so."""
         async with self.fenced(epoch, frozen=reason) as conn:
-            await self._change(conn, Change(row, State.FROZEN, reason), self.now_ms())
+            await self._apply(conn, [Change(row, State.FROZEN, reason)])
 
     async def bumps(self, intent_id: int) -> int:
         async with self._database.read() as conn:
@@ -331,22 +318,54 @@ class LaneStore:
             )
         return (count or 0) - 1
 
-    async def _insert_attempt(self, conn: AsyncConnection, intent_id: int, signed: SignedTransaction) -> None:
+    def _attempt_row(self, intent_id: int, signed: SignedTransaction) -> dict[str, object]:
         transaction = signed.transaction
-        await conn.execute(
-            insert(ATTEMPT).values(
-                intent_id=intent_id,
-                chain_id=self._chain_id,
-                signer=bytes(self._signer),
-                nonce=transaction.nonce,
-                gas_price=transaction.gas_price.to_bytes(32, "big"),
-                raw=signed.raw,
-                tx_hash=bytes(signed.hash),
-                state=State.SIGNED.value,
-                sends=0,
-                created_ms=self.now_ms(),
-            )
-        )
+        return {
+            "intent_id": intent_id,
+            "chain_id": self._chain_id,
+            "signer": bytes(self._signer),
+            "nonce": transaction.nonce,
+            "gas_price": transaction.gas_price.to_bytes(32, "big"),
+            "raw": signed.raw,
+            "tx_hash": bytes(signed.hash),
+            "state": State.SIGNED.value,
+            "sends": 0,
+            "created_ms": self.now_ms(),
+        }
+
+
+_SET_ATTEMPT: Final = (
+    update(ATTEMPT)
+    .where(ATTEMPT.c.id == bindparam("row"))
+    .values(
+        state=bindparam("new_state"),
+        error=bindparam("new_error"),
+        block_number=bindparam("new_number"),
+        block_hash=bindparam("new_hash"),
+        sends=bindparam("new_sends"),
+        sent_ms=bindparam("new_sent_ms"),
+    )
+)
+
+_SET_INTENT: Final = (
+    update(INTENT)
+    .where(INTENT.c.id == bindparam("row"))
+    .values(state=bindparam("new_state"), reason=bindparam("new_reason"))
+)
+
+
+def _attempt_values(item: Change, now: int) -> dict[str, object]:
+    row = item.attempt
+    in_block = row.chain_block is not None and item.state in (State.INCLUDED, State.FINAL, State.REFUSED)
+    return {
+        "row": row.id,
+        "new_state": item.state.value,
+        "new_error": item.error,
+        "new_number": row.chain_block if in_block else None,
+        "new_hash": row.chain_hash if in_block else None,
+        "new_sends": row.sends + 1 if item.sent else row.sends,
+        "new_sent_ms": now if item.sent else row.sent_ms,
+    }
 
 
 def _attempt(row: Any) -> AttemptRow:
