@@ -141,7 +141,6 @@ class Stack:
         self.data.write_network(network)
 
     async def _start_service(self, name: str, environment: dict[str, str], module: str = "") -> None:
-        module = module or f"services.{name}"
         address = environment["SILKLEDGER_LISTEN"]
         self._tell(f"starting {name} on {address}")
 
@@ -151,11 +150,12 @@ class Stack:
         await self._supervisor.start(
             ChildSpec(
                 name=name,
-                argv=(sys.executable, "-m", module),
+                argv=(sys.executable, "-m", module or f"services.{name}"),
                 env=environment,
                 log=self.data.service(name.replace("/", "-")) / "log.jsonl",
                 ready=ready,
                 cwd=_ROOT,
+                wave=2 if module else 1,  # the banks need the others
             )
         )
 

@@ -1,6 +1,6 @@
 """Child processes that live and die together.
 
-Guarantees: children are stopped in the reverse order of their start, SIGTERM first, SIGKILL after the
+Guarantees: children are stopped in the reverse order of their waves, SIGTERM first, SIGKILL after the
 deadline; a child that dies by itself is named; on Linux no child outlives its parent (PR_SET_PDEATHSIG),
 however the parent dies. Does not restart anything: a stack that lost a part stops and says so.
 """
@@ -52,6 +52,8 @@ class ChildSpec:
     log: Path | None = None
     ready: Callable[[], Awaitable[None]] | None = None
     cwd: Path | None = None
+    wave: int = 0
+    """Later waves are stopped first; children of one wave are stopped at once."""
 
 
 def _last_lines(log: Path | None, count: int = 12) -> str:
@@ -126,12 +128,13 @@ class Supervisor:
         return await asyncio.shield(self._failure)
 
     async def stop_all(self, stop_seconds: float = STOP_SECONDS) -> list[str]:
-        """Stops every child, last started first. Returns the names of those that had to be killed."""
+        """Stops every child, wave after wave, the last one first. Returns those that had to be killed."""
         self._stopping = True
-        killed = []
-        for child in reversed(self._children):
-            if not await _stop(child.process, stop_seconds):
-                killed.append(child.spec.name)
+        killed: list[str] = []
+        for wave in sorted({child.spec.wave for child in self._children}, reverse=True):
+            children = [child for child in self._children if child.spec.wave == wave]
+            stopped = await asyncio.gather(*(_stop(child.process, stop_seconds) for child in children))
+            killed += [child.spec.name for child, ok in zip(children, stopped, strict=True) if not ok]
         await asyncio.gather(*self._watchers)
         self._children.clear()
         return killed

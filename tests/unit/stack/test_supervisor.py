@@ -32,7 +32,9 @@ time.sleep(60)
 """
 
 
-def _python(name: str, code: str, *arguments: str, log: Path | None = None, ready: bool = True) -> ChildSpec:
+def _python(
+    name: str, code: str, *arguments: str, log: Path | None = None, ready: bool = True, wave: int = 0
+) -> ChildSpec:
     def said_on() -> bool:
         return log is not None and log.exists() and b"on" in log.read_bytes()
 
@@ -42,7 +44,7 @@ def _python(name: str, code: str, *arguments: str, log: Path | None = None, read
                 await asyncio.sleep(0.01)
 
     argv = (sys.executable, "-c", code, *arguments)
-    return ChildSpec(name, argv, log=log, ready=is_on if ready and log is not None else None)
+    return ChildSpec(name, argv, log=log, ready=is_on if ready and log is not None else None, wave=wave)
 
 
 def _alive(pid: int) -> bool:
@@ -55,8 +57,8 @@ def _alive(pid: int) -> bool:
 async def test_stops_in_reverse_order(tmp_path: Path) -> None:
     supervisor = Supervisor()
     notes = tmp_path / "notes"
-    for name in ("first", "second", "third"):
-        await supervisor.start(_python(name, _NOTING, str(notes), name, log=tmp_path / name))
+    for wave, name in enumerate(("first", "second", "third")):
+        await supervisor.start(_python(name, _NOTING, str(notes), name, log=tmp_path / name, wave=wave))
     assert await supervisor.stop_all() == []
     assert notes.read_text().split() == ["third", "second", "first"]
 
