@@ -1,7 +1,7 @@
 """TrustRegistry.isAuthorisedAt and registry.trust give the same answer, over a random but fixed history.
 
 The acts are drawn at random, valid and invalid ones alike; what the contract refuses leaves no record. The
-Python side sees only the records that HistoryAppended carries, and must also fold each key to its head on chain.
+Python side sees only the records that HistoryAppended carries, and must also fold each key to its head.
 """
 
 from __future__ import annotations
