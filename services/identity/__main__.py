@@ -7,6 +7,8 @@ import os
 import sys
 from contextlib import AsyncExitStack
 
+from cryptography import x509
+
 from services.identity import worker
 from services.identity.domain import CertificateAuthority
 from services.identity.grpc_api import service
@@ -20,6 +22,7 @@ from silkledger.evm.lane import Lane
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.port import NodeUnavailable
 from silkledger.evm.signer import LocalSigner
+from silkledger.keys import KeyFileError, KeyShapeError
 from silkledger.keys.account import Account
 from silkledger.projections.accreditations import AccreditationsProjector
 from silkledger.projections.calls import CallsProjector
@@ -42,7 +45,7 @@ async def main() -> None:
     """Wire everything, serve until told to stop, then close what was opened."""
     settings = read_settings(IdentitySettings, os.environ)
     profile = _profile(settings)
-    authority = CertificateAuthority.load(settings.ca_cert.read_bytes(), settings.ca_key.read_bytes())
+    authority, signer = _authority(settings), _lane_signer(settings)
     async with AsyncExitStack() as stack:
         database = await Database.open(settings.database_url)
         stack.push_async_callback(database.close)
@@ -52,7 +55,6 @@ async def main() -> None:
         network = await _network(settings, node)
         projectors = (HistoriesProjector(), CallsProjector(), AccreditationsProjector())
         follower = Follower(database, node, profile, network, projectors)
-        signer = LocalSigner(Account.load(settings.lane_key_file))
         lane = Lane(database, node, profile, network, signer, worker.builders(network))
         questions = Questions(database, follower)
         cases = IdentityUseCases(
@@ -85,6 +87,22 @@ def _profile(settings: IdentitySettings) -> EngineProfile:
     if profile.development_only:
         logger().warning(require_development(settings.mode, f"the engine {profile.name} has no seals"))
     return profile
+
+
+def _authority(settings: IdentitySettings) -> CertificateAuthority:
+    """Raises: SettingsError when the files are no CA with its key."""
+    try:
+        return CertificateAuthority.load(settings.ca_cert.read_bytes(), settings.ca_key.read_bytes())
+    except (OSError, ValueError, x509.ExtensionNotFound) as error:
+        raise SettingsError({variable_of("ca_cert"): f"and its key cannot be used: {error}"}) from None
+
+
+def _lane_signer(settings: IdentitySettings) -> LocalSigner:
+    """Raises: SettingsError when the file holds no secp256k1 key."""
+    try:
+        return LocalSigner(Account.load(settings.lane_key_file))
+    except (KeyFileError, KeyShapeError, OSError) as error:
+        raise SettingsError({variable_of("lane_key_file"): str(error)}) from None
 
 
 async def _network(settings: IdentitySettings, node: JsonRpcNode) -> Network:

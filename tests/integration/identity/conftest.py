@@ -135,7 +135,7 @@ async def _found(url: str) -> tuple[Network, dict[str, Account]]:
 @pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Network, dict[str, Account]]]:
     """A chain with the contracts and three countries."""
-    embedded = EmbeddedChain(tmp_path_factory.mktemp("chain"), block_time_s=0.1)
+    embedded = EmbeddedChain(tmp_path_factory.mktemp("chain"), block_time_s=0.25)
     embedded.start()
     try:
         network, authorities = asyncio.run(_found(embedded.url))
