@@ -17,6 +17,7 @@ from silkledger.keys.account import Account
 from silkledger.settlement.v1 import settlement_pb2 as pb
 from silkledger.values import Digest
 from tests.integration.settlement.conftest import SAMPLES, Connect, Stage
+from tests.support.anvil import eventually
 from tests.support.grpc_clients import Refusal, refusal_of
 
 PACS = (SAMPLES / "pacs.008-bank-a-to-bank-b.xml").read_bytes()
@@ -129,6 +130,7 @@ async def test_a_statement_whose_balances_do_not_add_up_is_kept_in_quarantine(
 
 async def test_the_same_request_id_with_other_content_is_a_conflict(stage: Stage, connect: Connect) -> None:
     stub, name = connect(stage.a, stage.a.client), rid()
+    before = (await stage.b.rows())["payment"]
     await stub.Reconcile(pb.ReconcileRequest(request_id=name))
     own = PACS.replace(UETR, b"7a3b1e00-0000-4000-8000-000000000001")
     await stub.SubmitPayment(pb.SubmitPaymentRequest(request_id=name, message=own))
@@ -139,6 +141,12 @@ async def test_the_same_request_id_with_other_content_is_a_conflict(stage: Stage
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.SubmitPayment(pb.SubmitPaymentRequest(request_id=rid(), message=own))
     assert refusal_of(caught.value).reason == "LEG_EXISTS"
+    bank = connect(stage.b, stage.b.client)
+
+    async def delivered_too() -> bool:
+        return len((await bank.ListPayments(pb.ListPaymentsRequest())).payments) == before + 1
+
+    await eventually(delivered_too, "the delivery has arrived, and changes bank B no more", timeout_s=30)
 
 
 def delivered(stage: Stage, signer: Account, *, change: str = "", uetr: str = "") -> tuple[bytes, bytes]:
