@@ -25,7 +25,7 @@ async def same_chain(network: NetworkFile, node_url: str) -> None:
     """Raises: `DifferentChain`."""
     node = JsonRpcNode(node_url, profile_named(network.engine))
     try:
-        genesis = str((await node.block(0)).header.hash)
+        genesis = str(await node.genesis_hash())
     finally:
         await node.close()
     if genesis != network.genesis_hash:
