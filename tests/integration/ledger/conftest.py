@@ -234,18 +234,18 @@ def ledger(
     service = Ledger(founded, directory, url)
     service.start()
     try:
-        asyncio.run(_opened(service))
+        asyncio.run(opened(service))
         yield service
     finally:
         service.stop()
 
 
-async def _opened(service: Ledger) -> None:
+async def opened(service: Ledger) -> None:
     """Wait until health says SERVING."""
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    async with channel(service.address, service.ca.client()) as opened:
-        health = health_pb2_grpc.HealthStub(opened)
+    async with channel(service.address, service.ca.client()) as connection:
+        health = health_pb2_grpc.HealthStub(connection)
         deadline = time.monotonic() + 30
         while (await health.Check(health_pb2.HealthCheckRequest())).status != 1:
             assert time.monotonic() < deadline, service.log
