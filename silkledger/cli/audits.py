@@ -60,7 +60,11 @@ def replay(
         from silkledger.evm.follower import FollowerHalted
         from silkledger.evm.port import NodeLied, NodeUnavailable
 
-        databases = Databases.named(database) if database else Databases.embedded(session.directory.root)
+        try:
+            named = Databases.named(database or ())
+        except ValueError as error:
+            raise CommandFailed(ExitCode.USAGE, str(error)) from error
+        databases = named if database else Databases.embedded(session.directory.root)
         file = session.network_file
         audited = Audited(file.to_network(), profile_named(file.engine), file.origin, file.log_verifier_key)
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from silkledger.client.identity import Act
     from silkledger.identity.v1 import identity_pb2 as pb
 
-organisations = typer.Typer(help="Organisations: enrol, show.", no_args_is_help=True)
+organisations = typer.Typer(help="Organisations: enrol, publish, show.", no_args_is_help=True)
 authorities = typer.Typer(
     help="Acts of authorities: countries, accreditation, recognition.", no_args_is_help=True
 )
@@ -65,6 +65,27 @@ def enrol(
         enrolled = await enrol_organisation(session, newcomer)
         _show_organisation(output, enrolled, alias)
         return ExitCode.OK
+
+    run(output, work())
+
+
+@organisations.command("publish")
+def publish(
+    kind: Annotated[str, typer.Argument(help="Service type in the DID document, e.g. SettlementService.")],
+    endpoint: Annotated[str, typer.Argument(help="Where it is.")],
+    data: DataOption = DEFAULT_DATA,
+    alias: AsOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Put a service endpoint into the acting organisation's own DID document, by a call signed here."""
+    output = Output(as_json)
+    session = Session(data, alias, output)
+
+    async def work() -> ExitCode:
+        from silkledger.client.identity import Act
+
+        call = session.call_signer().publish_service(kind, endpoint)
+        return await relay(session, Act.PUBLISH, call, f"service {kind}: {endpoint}")
 
     run(output, work())
 
