@@ -27,6 +27,7 @@ from services.settlement.reconciliation.model import LegKey, same_bic
 from silkledger import cbor
 from silkledger.evm.lane_types import Intent
 from silkledger.runtime.auth import Caller
+from silkledger.runtime.db import advisory_lock
 from silkledger.statement import SignedStatement, StatementError
 
 
@@ -108,9 +109,13 @@ class Incoming:
         expiry = office.follower.head.number + office.bank.expiry_blocks
         payload = cbor.encode([item.payment_id, item.commitment, bytes(address), expiry])
         async with office.database.write() as conn:
+            await advisory_lock(conn, "settlement")
+            now = await storage.by_id(conn, item.payment_id)
+            await outbox.sent(conn, row.id, office.now_ms())
+            if now is None or now.counterparty_address is not None:
+                return  # another replica was first: one payment is opened once
             await storage.bind_counterparty(conn, item.payment_id, address)
             await office.keep(conn, item, acknowledgement)
-            await outbox.sent(conn, row.id, office.now_ms())
             intent = Intent(OPEN, item.payment_id.hex(), payload)
             await office.lanes.enqueue(conn, item.own_address, intent)
         office.lanes.wake()
