@@ -25,6 +25,8 @@ GENERATORS: tuple[tuple[str, list[str], tuple[str, ...]], ...] = (
         [sys.executable, "tools/vectors_core.py"],
         ("tests/vectors/keys/*.json", "tests/vectors/statement/*.json", "tests/vectors/log/*.json"),
     ),
+    ("sample documents", [sys.executable, "tools/samples.py"], ("samples/*.*",)),
+    ("command line reference", [sys.executable, "tools/cli_docs.py"], ("docs/cli.md",)),
     ("error reasons", [sys.executable, "-m", "tools.error_reasons"], ("docs/formats/errors.md",)),
 )
 """What it makes, how it is run from the root, and which files are its output."""

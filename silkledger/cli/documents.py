@@ -242,23 +242,43 @@ def evidence(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the evidence file.")],
     relying: Relying,
     as_of: Annotated[int | None, typer.Option(help="Block; default: the last final one.")] = None,
+    trust_roots: Annotated[
+        Path | None, typer.Option(help="As of the newest block that this trust roots file pins.")
+    ] = None,
     data: DataOption = DEFAULT_DATA,
     alias: AsOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write the evidence file of a statement, for offline verification."""
+    """Write the evidence file of a statement, for offline verification.
+
+    On an engine without seals only a pinned block can be verified offline: use --trust-roots with the file
+    that `audit replay --trust-roots` wrote.
+    """
     output = Output(as_json)
     session = Session(data, alias, output)
 
     async def work() -> ExitCode:
+        block = as_of if trust_roots is None else _newest_pin(trust_roots)
         async with session.ledger() as ledger:
-            bundle = await ledger.evidence(_id(statement), relying, as_of_block=as_of)
+            bundle = await ledger.evidence(_id(statement), relying, as_of_block=block)
         out.write_bytes(bundle)
         result = {"statementId": statement, "file": str(out), "bytes": len(bundle)}
         output.result(result, lambda: output.say(f"{out}: {len(bundle)} bytes"))
         return ExitCode.OK
 
     run(output, work())
+
+
+def _newest_pin(path: Path) -> int:
+    from silkledger.cli.offline import TrustRootsUnreadable, read_trust_roots
+
+    try:
+        pinned = read_trust_roots(path).pinned_blocks
+    except TrustRootsUnreadable as error:
+        raise CommandFailed(ExitCode.USAGE, f"{path}: {error}") from error
+    if not pinned:
+        raise CommandFailed(ExitCode.USAGE, f"{path} pins no block beside genesis")
+    return max(pinned)
 
 
 @app.command("revoke")
