@@ -17,7 +17,6 @@ The process dies with its parent (PR_SET_PDEATHSIG). It has no seals and no keys
 from __future__ import annotations
 
 import ctypes
-import gzip
 import http.client
 import json
 import os
@@ -26,12 +25,12 @@ import socket
 import subprocess
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from silkledger.evm.anvil_state import LoadedState, StateDamaged, load_state, store_state
 from silkledger.evm.engines import ANVIL
 from silkledger.evm.toolchain import anvil_binary
 
@@ -40,10 +39,11 @@ DEV_CHAIN_ID: Final = 7317
 _START_DEADLINE_S: Final = 30.0
 """How long anvil may take to load its state and answer."""
 _STOP_DEADLINE_S: Final = 5.0
+_REAP_S: Final = 1.0
 _RPC_TIMEOUT_S: Final = 60.0
 _PR_SET_PDEATHSIG: Final = 1
-_STATE: Final = "state.gz"
-_PREVIOUS: Final = "state.previous.gz"
+_HISTORY_EVERY: Final = 32
+"""Blocks between dumps of earlier states. A kill loses the states (not the blocks) since the last of them."""
 _MAX_ANSWER: Final = 1 << 30
 
 
@@ -61,15 +61,6 @@ class ChainProgress:
     """Blocks put on disk since start."""
     dump_bytes: int
     dump_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A dump that was found whole."""
-
-    file: Path
-    genesis_time: int
-    """Unix seconds."""
 
 
 class EmbeddedChain:
@@ -146,7 +137,7 @@ class EmbeddedChain:
             raise ChainFailed("the chain is running already")
         self._directory.mkdir(parents=True, exist_ok=True)
         self._port = _claim_port(self._port)
-        loaded = self._unpack_state()
+        loaded = self._load()
         self._failure = None
         self._stopping.clear()
         self._progress = ChainProgress(0, 0, 0, 0.0)
@@ -170,6 +161,8 @@ class EmbeddedChain:
         if self._driver is not None:
             self._driver.join(_RPC_TIMEOUT_S)
             self._driver = None
+        if self.running and self._failure is None:
+            self._dump(history=True)
         self._end_process()
 
     def kill(self) -> None:
@@ -206,12 +199,21 @@ class EmbeddedChain:
                 if self._stopping.wait(due - time.monotonic()):
                     return
                 self._mine()
-                self._dump()
+                self._dump(history=self._progress.mined % _HISTORY_EVERY == 0)
         except (OSError, http.client.HTTPException, ValueError, ChainFailed) as error:
             if not self._stopping.is_set():
-                code = None if self._process is None else self._process.poll()
+                code = self._exit_code()
                 why = f"exit code {code}" if code is not None else f"{type(error).__name__}: {error}"
                 self._fail(f"the embedded chain failed ({why}); see {self.log_file}")
+
+    def _exit_code(self) -> int | None:
+        """Of a process that failed to answer: it may be ending just now."""
+        if self._process is None:
+            return None
+        try:
+            return self._process.wait(_REAP_S)
+        except subprocess.TimeoutExpired:
+            return None
 
     def _mine(self) -> None:
         """One block with the time of day; anvil itself would go on from the time of the last block it
@@ -221,44 +223,23 @@ class EmbeddedChain:
         self.rpc("evm_mine", self._time)
         self._note(mined=1)
 
-    def _dump(self) -> None:
-        """One complete dump on disk, under its name only once it is whole; the one before it stays."""
+    def _dump(self, *, history: bool = False) -> None:
+        """One complete dump on disk, under its name only once it is whole; the one before it stays.
+
+        With `history` it also holds the states of the blocks before, which is most of the work.
+        """
         started = time.monotonic()
-        packed = bytes.fromhex(self.rpc("anvil_dumpState", True)[2:])
-        newest, previous = self._directory / _STATE, self._directory / _PREVIOUS
-        fresh, link = newest.with_suffix(".new"), previous.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(packed)
-            file.flush()
-            os.fsync(file.fileno())
-        if newest.exists():
-            link.unlink(missing_ok=True)
-            os.link(newest, link)
-            link.replace(previous)
-        fresh.replace(newest)
-        _sync_directory(self._directory)
+        packed = bytes.fromhex(self.rpc("anvil_dumpState", history)[2:])
+        store_state(self._directory, packed, history=history)
         self._note(dumps=1, size=len(packed), seconds=time.monotonic() - started)
 
-    def _unpack_state(self) -> _Loaded | None:
-        """The newest whole dump as the plain file that anvil loads; None when this is a new chain."""
-        candidates = [self._directory / _STATE, self._directory / _PREVIOUS]
-        present = [path for path in candidates if path.exists()]
-        plain = self._directory / "state.loading.json"
-        for path in present:
-            try:
-                content = gzip.decompress(path.read_bytes())
-                genesis_time = _genesis_time(json.loads(content))
-            except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error):
-                continue  # cut short or damaged: the one before it is kept for this
-            plain.write_bytes(content)
-            return _Loaded(plain, genesis_time)
-        if present:
-            raise ChainFailed(
-                f"every state dump in {self._directory} is damaged; restore one or start a new chain"
-            )
-        return None
+    def _load(self) -> LoadedState | None:
+        try:
+            return load_state(self._directory)
+        except StateDamaged as error:
+            raise ChainFailed(str(error)) from error
 
-    def _spawn(self, state: _Loaded | None) -> subprocess.Popen[bytes]:
+    def _spawn(self, state: LoadedState | None) -> subprocess.Popen[bytes]:
         command = [str(self._binary or anvil_binary()), *self._flags(state)]
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
@@ -269,7 +250,7 @@ class EmbeddedChain:
                 preexec_fn=_die_with_parent(os.getpid()),
             )
 
-    def _flags(self, state: _Loaded | None) -> list[str]:
+    def _flags(self, state: LoadedState | None) -> list[str]:
         flags = ["--host", "127.0.0.1", "--port", str(self._port), "--chain-id", str(self._chain_id)]
         flags += ["--no-mining", "--order", "fifo", "--accounts", "0", "--hardfork", "paris", "--quiet"]
         flags += ["--gas-price", "0", "--block-base-fee-per-gas", "0"]
@@ -324,16 +305,6 @@ class EmbeddedChain:
             self._changed.notify_all()
 
 
-def _genesis_time(state: Any) -> int:
-    """Time of the genesis block in a dump. Raises: KeyError, ValueError when it has none."""
-    times = [
-        block["header"]["timestamp"] for block in state["blocks"] if int(block["header"]["number"], 16) == 0
-    ]
-    if len(times) != 1:
-        raise ValueError(f"{len(times)} genesis blocks")
-    return int(times[0], 16)
-
-
 def _rpc(port: int, method: str, params: tuple[object, ...]) -> Any:
     """Plain http.client: the driver's thread must not depend on anybody's event loop."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_RPC_TIMEOUT_S)
@@ -361,14 +332,6 @@ def _claim_port(port: int) -> int:
         except OSError as error:
             raise ChainFailed(f"port {port} is taken") from error
         return int(probe.getsockname()[1])
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _die_with_parent(parent: int) -> Callable[[], None] | None:
