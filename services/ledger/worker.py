@@ -95,7 +95,7 @@ def assemble(parts: Parts) -> Assembled:
     sequencer = Sequencer(database, queue, settings.origin, parts.log_key, limits, caught_up)
     checker = SignatureChecker(settings.verify_processes)
     ledger = Ledger(settings, database, parts.network, follower, Issuers(), checker, parts.log_key, queue)
-    anchoring = Anchoring(database, lane, anchors, sequencer.logged, settings.anchor_interval_ms / 1000)
+    anchoring = Anchoring(database, lane, anchors, settings.anchor_interval_ms / 1000)
     reads = LogReads(ledger)
     evidence = EvidenceDesk(ledger, reads, parts.node, profile)
     api = LedgerApi(ledger, reads, Verifier(ledger, profile), evidence, Relay(ledger, lane), profile)

@@ -91,18 +91,15 @@ class Anchoring:
         database: Database,
         lane: Lane,
         builders: AnchorBuilders,
-        logged: asyncio.Event,
         interval_s: float,
     ) -> None:
         self._database = database
         self._lane = lane
         self._builders = builders
-        self._logged = logged
         self._interval_s = interval_s
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            self._logged.clear()
             try:
                 await self.step()
             except (DBAPIError, LaneFull) as error:

@@ -64,8 +64,6 @@ class Sequencer:
         self._log_key = log_key
         self._limits = limits
         self._caught_up = caught_up
-        self.logged = asyncio.Event()
-        """Set after every batch; the anchoring worker waits on it."""
 
     async def health(self) -> str | None:
         """None when well, else a sentence."""
@@ -127,8 +125,6 @@ class Sequencer:
         if left is not None:
             self._queue.waiting = left
         self._queue.open = True
-        if waiting:
-            self.logged.set()
         return len(waiting)
 
     async def _open(self, connection: AsyncConnection) -> tuple[CheckpointRow, Tree, Nodes]:
