@@ -19,7 +19,7 @@ from silkledger.evm.contracts import Network
 from silkledger.evm.follower import FinalityViolated, Follower
 from silkledger.evm.lane import Lane
 from silkledger.evm.lane_store import intent_status
-from silkledger.evm.lane_types import CallSpec, Intent, State
+from silkledger.evm.lane_types import CallSpec, Intent, LaneLimits, State
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.signer import LocalSigner
 from silkledger.evm.tables import ATTEMPT, CHAIN_BLOCK, METADATA
@@ -39,6 +39,7 @@ async def note(conn: AsyncConnection, payload: bytes) -> CallSpec:
 class Service:
     """What a service has of the chain: a database, a lane and a follower, running."""
 
+    url: str
     database: Database
     chain: EmbeddedChain
     node: JsonRpcNode
@@ -52,7 +53,15 @@ class Service:
         self.stop = asyncio.Event()
         self.follower = Follower(self.database, self.node, FAST, self.network)
         signer = LocalSigner(self.account)
-        self.lane = Lane(self.database, self.node, FAST, self.network, signer, {"note": note})
+        self.lane = Lane(
+            self.database,
+            self.node,
+            FAST,
+            self.network,
+            signer,
+            {"note": note},
+            limits=LaneLimits(lease_s=2.0),
+        )
         self.tasks = [
             asyncio.create_task(self.follower.run(self.stop)),
             asyncio.create_task(self.lane.run(self.stop)),
@@ -63,10 +72,12 @@ class Service:
         await asyncio.gather(*self.tasks)
 
     async def crash(self) -> None:
-        """Stop in the middle of whatever is going on, as a kill would."""
+        """Stop in the middle of whatever is going on, and lose every connection, as a kill would."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.database.close()
+        self.database = await Database.open(self.url)
 
     async def enqueue(self, first: int, count: int) -> None:
         async with self.database.write() as conn:
@@ -103,11 +114,11 @@ async def service(chain: EmbeddedChain, node: JsonRpcNode, database_url: str) ->
     database = await Database.open(database_url)
     async with database.write() as conn:
         await conn.run_sync(METADATA.create_all)
-    running = Service(database, chain, node, await bare_network(node))
+    running = Service(database_url, database, chain, node, await bare_network(node))
     running.start()
     yield running
     await running.halt()
-    await database.close()
+    await running.database.close()
 
 
 def exactly_once(service: Service, count: int) -> bool:
