@@ -53,27 +53,7 @@ def replay(
     session = Session(data, "", output)
 
     async def work() -> ExitCode:
-        from silkledger.audit.databases import Databases
-        from silkledger.audit.replay import Audited, replay_ledger
-        from silkledger.evm.contracts import ContractMismatch
-        from silkledger.evm.engines import profile_named
-        from silkledger.evm.follower import FollowerHalted
-        from silkledger.evm.port import NodeLied, NodeUnavailable
-
-        try:
-            named = Databases.named(database or ())
-        except ValueError as error:
-            raise CommandFailed(ExitCode.USAGE, str(error)) from error
-        databases = named if database else Databases.embedded(session.directory.root)
-        file = session.network_file
-        audited = Audited(file.to_network(), profile_named(file.engine), file.origin, file.log_verifier_key)
-        try:
-            with output.progress("replaying blocks", None) as advance:
-                result = await replay_ledger(audited, node or file.node_url, databases, advance)
-        except NodeUnavailable as error:
-            raise CommandFailed(ExitCode.UNAVAILABLE, str(error)) from error
-        except (FollowerHalted, ContractMismatch, NodeLied) as error:
-            raise CommandFailed(ExitCode.FAILED, f"the chain does not verify: {error}") from error
+        result = await _replay(session, node, database or [])
         if report is not None:
             report.write_text(result.to_json(), encoding="utf-8")
         if trust_roots is not None:
@@ -84,6 +64,31 @@ def replay(
         return ExitCode.INCOMPLETE if result.unavailable else ExitCode.OK
 
     run(output, work())
+
+
+async def _replay(session: Session, node: str, database: list[str]) -> Report:
+    """Raises: `CommandFailed` when the chain cannot be read, or does not verify."""
+    from silkledger.audit.databases import Databases
+    from silkledger.audit.replay import Audited, replay_ledger
+    from silkledger.evm.contracts import ContractMismatch
+    from silkledger.evm.engines import profile_named
+    from silkledger.evm.follower import FollowerHalted
+    from silkledger.evm.port import NodeLied, NodeUnavailable
+
+    try:
+        named = Databases.named(database)
+    except ValueError as error:
+        raise CommandFailed(ExitCode.USAGE, str(error)) from error
+    databases = named if database else Databases.embedded(session.directory.root)
+    file = session.network_file
+    audited = Audited(file.to_network(), profile_named(file.engine), file.origin, file.log_verifier_key)
+    try:
+        with session.output.progress("replaying blocks", None) as advance:
+            return await replay_ledger(audited, node or file.node_url, databases, advance)
+    except NodeUnavailable as error:
+        raise CommandFailed(ExitCode.UNAVAILABLE, str(error)) from error
+    except (FollowerHalted, ContractMismatch, NodeLied) as error:
+        raise CommandFailed(ExitCode.FAILED, f"the chain does not verify: {error}") from error
 
 
 def show_report(output: Output, report: Report) -> None:

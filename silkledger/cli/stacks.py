@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ from silkledger.cli.output import Output
 
 if TYPE_CHECKING:
     from silkledger.stack.directory import DataDirectory
-    from silkledger.stack.embedded import Part
+    from silkledger.stack.embedded import Part, Stack
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,12 +40,8 @@ def up(data: DataOption = DEFAULT_DATA) -> None:
 
 
 async def _up(directory: DataDirectory, output: Output) -> ExitCode:
-    from silkledger.evm.anvil import ChainFailed
-    from silkledger.evm.deploy import DeployFailed
     from silkledger.stack.certificates import WARNING
     from silkledger.stack.embedded import Stack
-    from silkledger.stack.network import DifferentChain
-    from silkledger.stack.supervisor import ChildDied, ChildNotReady
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -53,33 +49,59 @@ async def _up(directory: DataDirectory, output: Output) -> ExitCode:
         loop.add_signal_handler(number, stop.set)
     with directory.run_lock():
         output.errors.print(f"[bold yellow]{WARNING}[/]")
-        stack = Stack(directory, lambda text: output.errors.print(f"[dim]{text}[/]"))
-        failure = ""
+        stack = Stack(directory, lambda text: output.errors.print(text, style="dim", markup=False))
         try:
-            stopped = asyncio.ensure_future(stop.wait())
-            rising = asyncio.ensure_future(stack.up())
-            await asyncio.wait({rising, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if rising.done():
-                rising.result()
-                _show(output, stack.parts())
-                failed = asyncio.ensure_future(stack.failed())
-                await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                failure = failed.result() if failed.done() and not stopped.done() else ""
-                failed.cancel()
-            else:
-                rising.cancel()
-        except (ChainFailed, ChildDied, ChildNotReady, DeployFailed, DifferentChain, TimeoutError) as error:
-            failure = str(error)
+            failure = await _run_until(stack, stop, output)
         finally:
             output.errors.print("[dim]stopping[/]")
             killed = await stack.down()
         for name in killed:
-            output.errors.print(f"[red]{name} did not stop in time and was killed[/]")
+            output.errors.print(f"{name} did not stop in time and was killed", style="red", markup=False)
     if failure:
         output.error(failure, {"code": "FAILED", "message": failure})
         return ExitCode.FAILED
     output.errors.print("[dim]stopped; `silkledger up` goes on from here[/]")
     return ExitCode.OK
+
+
+async def _run_until(stack: Stack, stop: asyncio.Event, output: Output) -> str:
+    """Why the stack failed; empty when it was told to stop, also while it was still starting."""
+    from silkledger.evm.anvil import ChainFailed
+    from silkledger.evm.deploy import DeployFailed
+    from silkledger.evm.port import NodeError
+    from silkledger.stack.network import DifferentChain
+    from silkledger.stack.supervisor import ChildDied, ChildNotReady
+
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        if not await _first(asyncio.ensure_future(stack.up()), stopped):
+            return ""
+        _show(output, stack.parts())
+        failed = asyncio.ensure_future(stack.failed())
+        return failed.result() if await _first(failed, stopped) else ""
+    except (
+        ChainFailed,
+        ChildDied,
+        ChildNotReady,
+        DeployFailed,
+        DifferentChain,
+        NodeError,
+        TimeoutError,
+    ) as error:
+        return str(error)
+    finally:
+        stopped.cancel()
+
+
+async def _first(work: asyncio.Future[Any], stopped: asyncio.Future[Any]) -> bool:
+    """Waits for either. True when the work came to its end (its error is raised), False when told to stop."""
+    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        work.result()
+        return True
+    work.cancel()
+    await asyncio.wait({work})
+    return False
 
 
 def _show(output: Output, parts: Sequence[Part]) -> None:
@@ -99,4 +121,8 @@ def demo(
     from silkledger.cli.demo.story import tell
 
     output = Output(as_json)
-    run(output, tell(output, keep))
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        message = f"{keep} is not empty; the story begins on an empty directory"
+        output.error(message, {"code": ExitCode.USAGE.name, "message": message})
+        raise typer.Exit(int(ExitCode.USAGE))
+    run(output, tell(output, None if keep is None else keep.resolve()))

@@ -33,7 +33,7 @@ async def tell(output: Output, keep: Path | None) -> ExitCode:
     """All chapters. Exit 0 only if every claim held."""
     narrator = Narrator(output)
     if keep is not None:
-        return await _tell(narrator, keep.resolve())  # noqa: ASYNC240
+        return await _tell(narrator, keep)
     with tempfile.TemporaryDirectory(prefix="silkledger-demo-") as folder:
         return await _tell(narrator, Path(folder))
 

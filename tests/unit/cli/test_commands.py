@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from silkledger.cli.__main__ import app
 from silkledger.cli.exit_codes import MEANINGS, ExitCode
 from silkledger.cli.verdicts import CODES, CheckView, VerdictView
+from silkledger.stack.directory import DataDirectory
 
 _RUNNER = CliRunner()
 
@@ -57,6 +59,38 @@ def test_an_unknown_stage_is_refused_before_anything_is_sent(tmp_path: Path) -> 
 def test_help_of_every_command_and_no_arguments() -> None:
     assert _RUNNER.invoke(app, ["--help"]).exit_code == 0
     assert _RUNNER.invoke(app, ["no-such-command"]).exit_code == ExitCode.USAGE
+
+
+def test_one_directory_runs_one_stack(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path).run_lock():
+        command = [sys.executable, "-m", "silkledger.cli", "up", "--data", str(tmp_path)]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == ExitCode.USAGE
+    assert "already runs" in run.stderr
+    assert not (tmp_path / "chain").exists()
+
+
+def test_a_stack_interrupted_while_starting_stops_cleanly(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "silkledger.cli", "up", "--data", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "deploying" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == ExitCode.OK
+    assert "stopped" in rest
+    assert not (tmp_path / "network.json").exists()
+    assert (tmp_path / "chain").exists()
+
+
+def test_the_story_needs_an_empty_directory(tmp_path: Path) -> None:
+    (tmp_path / "something").write_bytes(b"")
+    code, document = _run("demo", "--keep", str(tmp_path))
+    assert code == ExitCode.USAGE
+    assert "not empty" in document["error"]["message"]
 
 
 def _trust_roots(folder: Path) -> Path:
