@@ -1,4 +1,4 @@
-"""Installs node_modules from package-lock.json with the Node.js that PyPI ships (no Node needed on the machine)."""
+"""Installs node_modules from package-lock.json with the Node.js that PyPI ships: none is needed before."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class PrivateKey:
         return self._verifying_key
 
     def sign(self, message: bytes) -> bytes:
-        """r‖s over `message`, low s where the suite has that rule. ES256K and ES256 are deterministic (RFC 6979)."""
+        """r‖s over `message`, low s where the suite has it. ES256K and ES256 are deterministic (RFC 6979)."""
         if self.suite is Suite.ES256K:
             digest = hashlib.sha256(message).digest()
             return coincurve.PrivateKey(self._secret).sign_recoverable(digest, None)[:64]
