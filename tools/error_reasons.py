@@ -30,6 +30,11 @@ handshake, which gRPC reports as UNAVAILABLE without details.
 Reasons of `protovalidate` rules (`BYTES_LEN`, `STRING_UUID`, …) appear in field violations of
 `INVALID_REQUEST` only: they are the rule's id in upper case.
 
+Why an issuer is refused at registration: an identity needs no record in the IdentityRegistry (a did:ethr
+without records is owned by its own address, and `#controller` is its only key), it needs an accreditation.
+`ISSUER_NOT_ACCREDITED`: the chain knows the issuer, by its identity or by an accreditation of any type ever
+given, and none in force lets it issue this type. `ISSUER_UNKNOWN`: the chain holds nothing about it at all.
+
 This file is derived: `python -m tools.error_reasons`.
 """
 

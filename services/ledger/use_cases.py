@@ -185,11 +185,14 @@ class Ledger:
             kind: await self.issuers.accredited(connection, issuer.did.address, kind, at)
             for kind in {item.document_type for _, item in good}
         }
+        if all(answers.values()):
+            return []
+        known = recorded or await self.issuers.ever_accredited(connection, issuer.did.address, at)
         found = []
         for index, item in good:
             if answers[item.document_type]:
                 continue
-            if recorded:
+            if known:
                 text = f"not accredited for document type {item.document_type} at block {at.number}"
                 found.append(Violation(index, "document_type", "ISSUER_NOT_ACCREDITED", text))
             else:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger.domain import IssuerKeys, issuer_keys
-from silkledger.projections.histories import StoredHistories
+from silkledger.projections.histories import HISTORY, StoredHistories
 from silkledger.registry.histories import (
     HistoryMissing,
     HistoryRecord,
@@ -29,6 +30,10 @@ T = TypeVar("T")
 
 CACHED: Final = 10_000
 """Answers kept. Keys name the block, so an answer never becomes wrong; it only becomes useless."""
+
+
+_GRANT_KIND: Final = (2).to_bytes(32, "big")
+"""First word of an accreditation record; its third word is the issuer (docs/formats/contracts.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,23 @@ class Issuers:
             found = await self._ask(connection, issuer, document_type, at)
             _keep(self._accredited, key, found)
         return found
+
+    async def ever_accredited(self, connection: AsyncConnection, issuer: Address, at: BlockRef) -> bool:
+        """Whether any accreditation of the issuer, of any type and in force or not, was on chain at block
+        `at`. Reads through the registry's records: for naming a refusal only.
+        """
+        record = HISTORY.c.record
+        query = (
+            select(HISTORY.c.block_number)
+            .where(
+                HISTORY.c.contract == "TrustRegistry",
+                HISTORY.c.block_number <= at.number,
+                func.substr(record, 1, 32) == _GRANT_KIND,
+                func.substr(record, 65, 32) == bytes(12) + bytes(issuer),
+            )
+            .limit(1)
+        )
+        return await connection.scalar(query) is not None
 
     async def _ask(
         self, connection: AsyncConnection, issuer: Address, document_type: DocumentType, at: BlockRef

@@ -11,15 +11,19 @@ import grpc
 import pytest
 
 from silkledger.chain.v1 import chain_pb2 as chain
+from silkledger.evm.contracts import encode_call
+from silkledger.evm.node import JsonRpcNode
 from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.log.checkpoint import LogVerifierKey, verify_note
 from silkledger.log.promise import verify_promise
 from silkledger.log.receipt import verify_receipt
 from silkledger.log.tree import leaf_hash, verify_consistency, verify_inclusion
+from silkledger.registry.histories import identity_key
 from silkledger.statement import parse_statement
 from silkledger.values import StatementId
+from tests.support.anvil import FAST
 
-from .conftest import Connect, Ledger, id_of, reached, refused, register
+from .conftest import INVOICE, Connect, Ledger, id_of, reached, refused, register
 
 FINAL = chain.EVIDENCE_STAGE_FINAL
 LOGGED = chain.EVIDENCE_STAGE_LOGGED
@@ -187,7 +191,7 @@ async def test_every_bad_statement_of_a_call_is_listed(ledger: Ledger, agency: A
     assert [reason for _, reason in told.violations] == [
         "COSE_TRUNCATED",
         "ISSUER_NOT_CALLER",
-        "ISSUER_UNKNOWN",
+        "ISSUER_NOT_ACCREDITED",
     ]
     assert [place.partition(".")[0] for place, _ in told.violations] == [
         "statements[1]",
@@ -207,6 +211,21 @@ async def test_a_certificate_of_another_organisation_than_the_signer_is_refused(
     assert (told.code, told.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ISSUER_NOT_CALLER")
     assert told.violations == (("statements[0].issuer", "ISSUER_NOT_CALLER"),)
     assert await ledger.rows() == before
+
+
+async def test_an_accredited_issuer_needs_no_record_in_the_identity_registry(
+    ledger: Ledger, agency: Any
+) -> None:
+    account, node = ledger.founded.agency, JsonRpcNode(ledger.founded.url, FAST)
+    head = encode_call("IdentityRegistry", "headOf", (identity_key(account.address),))
+    assert await node.call(ledger.founded.network.address("IdentityRegistry"), head) == bytes(32)
+    await node.close()
+    await agency.RegisterStatements(register(ledger.statement(account)))
+    told = await refused(
+        agency.RegisterStatements(register(ledger.statement(account, document_type=INVOICE)))
+    )
+    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ISSUER_NOT_ACCREDITED")
+    assert told.violations == (("statements[0].document_type", "ISSUER_NOT_ACCREDITED"),)
 
 
 async def test_an_issuer_of_whom_nothing_is_on_chain_is_unknown(ledger: Ledger, connect: Connect) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from silkledger.evidence.bundle import Contract
@@ -30,6 +32,16 @@ def test_a_signature_by_another_key_under_the_issuers_name() -> None:
     did = Did.of(CHAIN_ID, world.issuer.address)
     world.statement = parse_statement(world.sign(account(66), did))
     assert_fails(world.verify(), "issuer_key", Reason.ISSUER_KEY_NOT_IN_FORCE)
+
+
+def test_an_identity_without_records_is_owned_by_its_address_and_the_absence_is_proven() -> None:
+    world = World()
+    bundle = world.evidence()
+    (identity,) = [state for state in bundle.states if state.contract is Contract.IDENTITY_REGISTRY]
+    assert [history.records for history in identity.histories] == [()]
+    assert world.verify(bundle).outcome is Outcome.PASS_DEVELOPMENT_ONLY
+    hidden = replace(bundle, states=tuple(s for s in bundle.states if s is not identity))
+    assert world.verify(hidden).outcome is Outcome.INCOMPLETE
 
 
 def test_an_issuer_of_another_chain() -> None:
