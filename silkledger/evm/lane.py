@@ -67,6 +67,7 @@ class Lane:
         *,
         limits: LaneLimits | None = None,
         clock: Callable[[], float] = time.time,
+        owner: str | None = None,
     ) -> None:
         self._database = database
         self._node = node
@@ -76,7 +77,8 @@ class Lane:
         self._builders = dict(builders)
         self._limits = limits or LaneLimits()
         self._clock = clock
-        self._store = LaneStore(database, network.chain_id, signer.address, uuid.uuid4().hex, clock)
+        owner = owner or uuid.uuid4().hex
+        self._store = LaneStore(database, network.chain_id, signer.address, owner, clock)
         self._known = False
         self._wakeup = asyncio.Event()
         self._problem: str | None = None

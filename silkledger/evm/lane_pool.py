@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -50,6 +51,9 @@ class LanePool:
         self._builders = dict(builders)
         self._limits = limits or LaneLimits()
         self._clock = clock
+        # One name for all lanes of the pool: a lane made again for its next act renews its own lease,
+        # instead of waiting for that of its predecessor to end.
+        self._owner = uuid.uuid4().hex
         self._lanes: dict[Address, Lane] = {}
         self._wakeup = asyncio.Event()
         self._problems: dict[str, str] = {}
@@ -116,5 +120,6 @@ class LanePool:
                 self._builders,
                 limits=self._limits,
                 clock=self._clock,
+                owner=self._owner,
             )
         return self._lanes[signer]

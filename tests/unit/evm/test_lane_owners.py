@@ -117,6 +117,37 @@ async def test_a_pool_of_lanes_serves_every_signer(rig: Rig) -> None:
     assert [await rig.state(f"k{i}") for i in range(6)] == [State.FINAL] * 5 + [State.QUEUED]
 
 
+async def test_a_lane_of_the_pool_acts_again_at_once(rig: Rig) -> None:
+    """The pool drops a lane that has nothing to do; its next act must not wait for the old lease to end."""
+    account = Account.generate()
+
+    async def signer_for(address: Address) -> Signer:
+        return LocalSigner(account)
+
+    def pool() -> LanePool:
+        return LanePool(
+            rig.database, rig.node, PROFILE, rig.network, signer_for, {"note": rig.build}, clock=rig.clock
+        )
+
+    async def enqueue(key: str) -> None:
+        async with rig.database.write() as conn:
+            await own.enqueue(conn, account.address, Intent("note", key, key.encode()))
+
+    own = pool()
+    await enqueue("first")
+    await own.step()
+    await rig.blocks(7)
+    await own.step()
+    await own.step()  # finds nobody busy: the lane is dropped
+    await enqueue("second")
+    await own.step()
+    assert await rig.state("second") is State.BROADCAST
+    await enqueue("third")
+    await pool().step()
+    taken_over = State.BROADCAST if rig.database.dialect == SQLITE else State.QUEUED
+    assert await rig.state("third") is taken_over, "another pool is another owner"
+
+
 async def test_run_survives_a_node_that_comes_and_goes(rig: Rig) -> None:
     rig.node.down = True
     await rig.enqueue("a")
