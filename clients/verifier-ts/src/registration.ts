@@ -1,0 +1,134 @@
+/** That a statement is in the log, under the head whose anchor was the first to cover it. */
+
+import * as abi from "./abi.ts";
+import type { Anchor } from "./anchor.ts";
+import { ascii, keccak, same, utf8 } from "./bytes.ts";
+import type { Bytes } from "./bytes.ts";
+import * as cbor from "./cbor.ts";
+import { RecordInvalid, Refused } from "./checklist.ts";
+import { readSign1, sigStructure } from "./cose.ts";
+import type { Sign1 } from "./cose.ts";
+import { EDDSA, verifies } from "./keys.ts";
+import { leafHash, ProofInvalid, rootFromInclusion, verifyConsistency } from "./merkle.ts";
+import type { Head } from "./merkle.ts";
+import { keyIdOf, readNote, verifierKeyOf } from "./note.ts";
+import type { LogKey } from "./note.ts";
+import type { ProvenHistories } from "./state.ts";
+import type { TrustRoots } from "./trust-roots.ts";
+
+const MAX_RECEIPT = 4096;
+
+/** The log's key, as registered on the ledger at the end of the registration block. */
+export function registeredLogKey(
+  checkpoint: Bytes,
+  anchor: Anchor,
+  histories: ProvenHistories,
+  block: bigint,
+  pinned: TrustRoots["log"],
+): LogKey {
+  const { origin } = readNote(checkpoint);
+  if (!same(keccak(ascii(origin)), anchor.originId)) {
+    throw new Refused("ORIGIN_MISMATCH", `the anchor is not of the log ${origin}`);
+  }
+  const known = histories.records("LogAnchor", anchor.originId).filter((item) => item.block <= block);
+  const [registration] = known;
+  if (registration === undefined) throw new Refused("ORIGIN_NOT_REGISTERED", `${origin} was not registered by then`);
+  if (known.length > 1) throw new RecordInvalid("an origin is registered once");
+  if (abi.kindOf(registration.record) !== 1) throw new RecordInvalid("unknown kind of origin record");
+  const values = abi.decode(["uint8", "bytes", "address", "bytes", "bytes32"], registration.record);
+  if (utf8(values[1] as Bytes) === null) throw new RecordInvalid("the origin is not UTF-8");
+  const key = values[3] as Bytes;
+  if (key.length !== 33 || key[0] !== 1) {
+    throw new Refused("LOG_KEY_UNREADABLE", `${origin} is registered with an unknown kind of key`);
+  }
+  const found = { origin, key: key.slice(1) };
+  if (pinned !== null && (pinned.origin !== origin || pinned.verifierKey !== verifierKeyOf(found))) {
+    throw new Refused("LOG_KEY_NOT_PINNED", `another log or key is pinned than ${verifierKeyOf(found)}`);
+  }
+  return found;
+}
+
+export function verifyCheckpoint(checkpoint: Bytes, logKey: LogKey): Head {
+  const note = readNote(checkpoint);
+  if (note.signer !== logKey.origin || !same(note.keyId, keyIdOf(logKey))) {
+    throw new Refused("CHECKPOINT_KEY", `no signature line by ${verifierKeyOf(logKey)}`);
+  }
+  if (!verifies({ suite: EDDSA, key: logKey.key }, note.body, note.signature)) {
+    throw new Refused("CHECKPOINT_SIGNATURE", "the checkpoint's signature does not verify");
+  }
+  return { size: note.size, root: note.root };
+}
+
+interface Inclusion {
+  sign1: Sign1;
+  keyId: Bytes;
+  size: bigint;
+  index: bigint;
+  path: Bytes[];
+}
+
+function readReceipt(data: Bytes): Inclusion {
+  const malformed = new Refused("RECEIPT_MALFORMED", "is no COSE receipt of inclusion in its only form");
+  try {
+    const sign1 = readSign1(data, MAX_RECEIPT);
+    const header = cbor.map(sign1.protectedHeader, [1, 4, 395]);
+    const keyId = cbor.bytes(header?.get(4), 4);
+    const proofs = cbor.map(cbor.map(sign1.unprotected, [396])?.get(396), [-1])?.get(-1);
+    const encoded = Array.isArray(proofs) && proofs.length === 1 ? cbor.bytes(proofs[0]) : null;
+    const wrong = header?.get(1) !== EDDSA || header.get(395) !== 1 || sign1.payload !== null;
+    if (wrong || keyId === null || encoded === null) throw malformed;
+    const proof = cbor.read(encoded);
+    const [size, index, path] = Array.isArray(proof) && proof.length === 3 ? proof : [];
+    const hashes = Array.isArray(path) ? path.map((item) => cbor.bytes(item, 32)) : [null];
+    const numbers = [cbor.uint(size), cbor.uint(index)];
+    if (numbers.includes(null) || hashes.includes(null)) throw malformed;
+    const [sizeNumber, indexNumber] = numbers as [bigint, bigint];
+    return { sign1, keyId, size: sizeNumber, index: indexNumber, path: hashes as Bytes[] };
+  } catch (error) {
+    throw error instanceof cbor.CborMalformed ? malformed : error;
+  }
+}
+
+const INCLUSION_REASONS: Record<string, string> = {
+  SIZE_ZERO: "RECEIPT_SIZE_ZERO",
+  SIZE_TOO_LARGE: "RECEIPT_MALFORMED",
+  INDEX_OUT_OF_RANGE: "RECEIPT_INDEX",
+  PATH_TOO_LONG: "RECEIPT_PATH_TOO_LONG",
+  PATH_TOO_SHORT: "RECEIPT_PATH_TOO_SHORT",
+};
+
+/** The statement's leaf index under the checkpoint. */
+export function verifyReceipt(receipt: Bytes, statement: Bytes, logKey: LogKey, checkpoint: Head): bigint {
+  const { sign1, keyId, size, index, path } = readReceipt(receipt);
+  if (!same(keyId, keyIdOf(logKey))) throw new Refused("RECEIPT_KEY", "the receipt names another key");
+  let root: Bytes;
+  try {
+    root = rootFromInclusion(index, size, leafHash(statement), path);
+  } catch (error) {
+    if (!(error instanceof ProofInvalid)) throw error;
+    throw new Refused(INCLUSION_REASONS[error.reason] as string, `leaf ${index} of ${size}: ${error.reason}`);
+  }
+  if (!verifies({ suite: EDDSA, key: logKey.key }, sigStructure(sign1.protectedBytes, root), sign1.signature)) {
+    throw new Refused("RECEIPT_SIGNATURE", "the log did not sign the root that the path leads to");
+  }
+  if (size !== checkpoint.size) throw new Refused("RECEIPT_SIZE", `a proof for ${size}, checkpoint ${checkpoint.size}`);
+  if (!same(root, checkpoint.root)) throw new Refused("RECEIPT_ROOT", "the path leads to another root");
+  return index;
+}
+
+export function verifyRegistration(checkpoint: Head, consistency: Bytes[] | null, anchor: Anchor, leaf: bigint): void {
+  if ((consistency === null) !== (checkpoint.size === anchor.size)) {
+    throw new Refused("SIZE_NOT_LINKED", "a consistency proof goes with different sizes, and only then");
+  }
+  const [older, newer] = checkpoint.size <= anchor.size ? [checkpoint, anchor] : [anchor, checkpoint];
+  try {
+    verifyConsistency(older, newer, consistency ?? []);
+  } catch (error) {
+    if (!(error instanceof ProofInvalid)) throw error;
+    throw new Refused("SIZE_NOT_LINKED", `checkpoint and anchor: ${error.reason}`);
+  }
+  if (leaf >= anchor.size) throw new Refused("ANCHOR_DOES_NOT_COVER", `leaf ${leaf} is not below ${anchor.size}`);
+  if (leaf < anchor.previousSize) {
+    throw new Refused("ANCHOR_NOT_FIRST", `leaf ${leaf} was anchored before, at size ${anchor.previousSize}`);
+  }
+}

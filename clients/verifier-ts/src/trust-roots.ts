@@ -1,0 +1,138 @@
+/** What the verifier believes without proof (docs/formats/trust-roots.md): a closed JSON object. */
+
+import { CONTRACTS } from "./bundle.ts";
+import { fromHex, hex } from "./bytes.ts";
+import type { Bytes } from "./bytes.ts";
+import type { Engine } from "./header.ts";
+
+export interface TrustRoots {
+  chainId: bigint;
+  genesisHash: Bytes;
+  engine: Engine;
+  /** Blocks; 0 on an engine without seals. */
+  epochLength: bigint;
+  /** Block number: the validators (hexadecimal) from that block on. */
+  transitions: Map<bigint, Set<string>>;
+  directory: Bytes;
+  contracts: Map<string, Bytes>;
+  pinnedBlocks: Map<bigint, Bytes>;
+  relyingCountry: string | null;
+  log: { origin: string; verifierKey: string } | null;
+}
+
+/** The trust roots are not of the documented form. Nothing can be verified with them. */
+export class TrustRootsInvalid extends Error {}
+
+/** Integers are bigints: a number written with a fraction or an exponent is none. */
+type Json = string | boolean | null | bigint | number | Json[] | { [name: string]: Json };
+
+const KEYS = ["format", "chainId", "genesisHash", "engine", "directory", "contracts", "pinnedBlocks"];
+
+export function readTrustRoots(text: string): TrustRoots {
+  const fields = object(parse(text), "trust roots", KEYS, ["relyingCountry", "log"]);
+  if (fields["format"] !== "silkledger-trust-roots/1") throw new TrustRootsInvalid("another format");
+  const contracts = entries(fields["contracts"], "contracts", (name) => name, (value) => octets(value, 20));
+  const lacking = CONTRACTS.filter((name) => !contracts.has(name));
+  if (lacking.length) throw new TrustRootsInvalid(`contracts lacks ${lacking.join(", ")}`);
+  const country = fields["relyingCountry"];
+  return {
+    chainId: uint(fields["chainId"], "chainId"),
+    genesisHash: octets(fields["genesisHash"], 32),
+    ...readEngine(fields["engine"]),
+    directory: octets(fields["directory"], 20),
+    contracts,
+    pinnedBlocks: entries(fields["pinnedBlocks"], "pinnedBlocks", blockNumber, (value) => octets(value, 32)),
+    relyingCountry: country === undefined ? null : readCountry(text_(country, "relyingCountry")),
+    log: "log" in fields ? readLog(fields["log"]) : null,
+  };
+}
+
+export function readCountry(text: string): string {
+  if (!/^[A-Z]{2}$/.test(text)) throw new TrustRootsInvalid("a country is two upper-case letters");
+  return text;
+}
+
+function readLog(value: Json | undefined): TrustRoots["log"] {
+  const fields = object(value, "log", ["origin", "verifierKey"]);
+  return { origin: text_(fields["origin"], "origin"), verifierKey: text_(fields["verifierKey"], "verifierKey") };
+}
+
+function readEngine(value: Json | undefined): Pick<TrustRoots, "engine" | "epochLength" | "transitions"> {
+  const kind = object(value, "engine", null)["kind"];
+  if (kind === "no-seals") {
+    object(value, "engine", ["kind"]);
+    return { engine: kind, epochLength: 0n, transitions: new Map() };
+  }
+  if (kind !== "qbft") throw new TrustRootsInvalid("engine.kind must be no-seals or qbft");
+  const fields = object(value, "engine", ["kind", "epochLength", "transitions"]);
+  const epochLength = uint(fields["epochLength"], "epochLength");
+  if (epochLength === 0n) throw new TrustRootsInvalid("epochLength must be positive");
+  const transitions = entries(fields["transitions"], "transitions", blockNumber, (members) => {
+    if (!Array.isArray(members) || !members.length) throw new TrustRootsInvalid("a transition names validators");
+    return new Set(members.map((member) => hex(octets(member, 20))));
+  });
+  return { engine: kind, epochLength, transitions };
+}
+
+function parse(text: string): Json {
+  // The reviver is given the source of each number (ES2025), so that 1.0 is not taken for an integer.
+  const revive = (_: string, value: Json, context?: { source?: string }): Json =>
+    typeof value === "number" && /^(0|[1-9][0-9]*)$/.test(context?.source ?? "") ? BigInt(context?.source ?? "") : value;
+  let value: Json;
+  try {
+    value = JSON.parse(text, revive as (this: unknown, key: string, value: unknown) => unknown) as Json;
+  } catch (error) {
+    throw new TrustRootsInvalid(`not JSON: ${(error as Error).message}`);
+  }
+  refuseRepeatedNames(text);
+  return value;
+}
+
+/** JSON.parse keeps the last of two equal names. `text` is known to be JSON. */
+function refuseRepeatedNames(text: string): void {
+  const open: Set<string>[] = [];
+  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[{}]/g)) {
+    if (token === "{") open.push(new Set());
+    else if (token === "}") open.pop();
+    else if (colon !== undefined) {
+      const name = JSON.parse(string as string) as string;
+      if (open.at(-1)?.has(name)) throw new TrustRootsInvalid("a name stands twice in one object");
+      open.at(-1)?.add(name);
+    }
+  }
+}
+
+function object(value: Json | undefined, what: string, keys: string[] | null, optional: string[] = []): Record<string, Json> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TrustRootsInvalid(`${what} must be an object`);
+  }
+  const names = Object.keys(value);
+  const closed = keys === null || (keys.every((key) => names.includes(key)) && names.every((name) => [...keys, ...optional].includes(name)));
+  if (!closed) throw new TrustRootsInvalid(`${what} must have exactly the names ${keys.join(", ")}`);
+  return value;
+}
+
+function entries<K, V>(value: Json | undefined, what: string, key: (name: string) => K, item: (value: Json) => V): Map<K, V> {
+  return new Map(Object.entries(object(value, what, null)).map(([name, entry]) => [key(name), item(entry)]));
+}
+
+function text_(value: Json | undefined, what: string): string {
+  if (typeof value !== "string") throw new TrustRootsInvalid(`${what} must be a string`);
+  return value;
+}
+
+function octets(value: Json | undefined, size: number): Bytes {
+  const data = typeof value === "string" ? fromHex(value, size) : null;
+  if (data === null) throw new TrustRootsInvalid(`must be 0x and ${size} bytes in hexadecimal`);
+  return data;
+}
+
+function uint(value: Json | undefined, what: string): bigint {
+  if (typeof value !== "bigint") throw new TrustRootsInvalid(`${what} must be a non-negative integer`);
+  return value;
+}
+
+function blockNumber(name: string): bigint {
+  if (!/^(0|[1-9][0-9]*)$/.test(name)) throw new TrustRootsInvalid("a name is no block number");
+  return BigInt(name);
+}
