@@ -57,7 +57,7 @@ lock: ## Rewrite the hashed locks (needs uv)
 	tools/lock.sh
 
 install: $(VENV)/.runtime node_modules/.installed ## Install what the embedded stack needs
-install-dev: $(VENV)/.dev node_modules/.installed ## Install what tests and linters need
+install-dev: $(VENV)/.dev $(VENV)/outside/tlog node_modules/.installed ## Install what tests and linters need
 
 $(PY):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Silkledger needs Python 3.11 or newer")'
@@ -71,6 +71,11 @@ $(VENV)/.runtime: requirements.lock requirements-schemas.lock pyproject.toml | $
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
+	touch $@
+
+# Go's verifier of logs, built from the sources inside the Go toolchain; the toolchain itself is not kept.
+$(VENV)/outside/tlog: requirements-outside.lock tests/support/outside_verifiers/build.py tests/support/outside_verifiers/main.go $(VENV)/.dev
+	$(PY) tests/support/outside_verifiers/build.py $@
 	touch $@
 
 node_modules/.installed: package.json package-lock.json $(VENV)/.runtime

@@ -7,6 +7,7 @@ uv="${UV:-uv}"
 common="--quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links"
 $uv pip compile $common --extra services --extra embedded pyproject.toml -o requirements.lock
 $uv pip compile $common --extra services --extra embedded --group pyproject.toml:dev pyproject.toml -o requirements-dev.lock
+$uv pip compile $common --group pyproject.toml:outside -o requirements-outside.lock
 $uv pip compile $common --no-deps --extra schemas pyproject.toml 2>/dev/null -o requirements-schemas.tmp || true
 python3 - <<'PY'
 import pathlib, re

@@ -117,6 +117,13 @@ class LedgerClient:
         )
         return response.checkpoint
 
+    async def consistency(self, old: int, new: int) -> list[bytes]:
+        """RFC 9162 consistency path between two sizes, unverified."""
+        response: pb.GetConsistencyProofResponse = await self._connection.call(
+            self._stub.GetConsistencyProof, pb.GetConsistencyProofRequest(first_size=old, second_size=new)
+        )
+        return list(response.path)
+
     async def entries(self, start: int = 0) -> AsyncIterator[tuple[int, bytes]]:
         """The log's entries from `start` to its present size, as (leaf index, leaf)."""
         while True:
