@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from silkledger.evidence import lineage
 from silkledger.evidence.assemble import (
     Histories,
     Parts,
@@ -20,16 +21,19 @@ from silkledger.evidence.assemble import (
     slot_of,
 )
 from silkledger.evidence.bundle import Bundle, Contract, LogSection, NetworkSection
+from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, Header
 from silkledger.evidence.lineage import ValidatorRules
+from silkledger.evidence.qbft import extra_data_of
+from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import CheckResult
 from silkledger.evidence.verify import verify_bundle
 from silkledger.evm.contracts import Network
-from silkledger.evm.port import FullBlock, Node
+from silkledger.evm.port import AccountProof, Block, FullBlock
 from silkledger.registry.histories import HistoryRecord
 from silkledger.statement import SignedStatement
-from silkledger.values import CountryCode
+from silkledger.values import Address, CountryCode
 
 MAX_CONTIGUOUS: Final = 4096
 """On an engine without seals: most blocks between registration and as-of block for which every header is put
@@ -73,6 +77,16 @@ class HistorySource(Protocol):
         ...
 
 
+class BlockSource(Protocol):
+    """What gathering evidence asks of a node (`silkledger.evm.port.Node`)."""
+
+    async def block(self, number: int) -> Block: ...
+
+    async def full_blocks(self, first: int, last: int) -> list[FullBlock]: ...
+
+    async def get_proof(self, address: Address, slots: Sequence[int], block: int) -> AccountProof: ...
+
+
 @dataclass(frozen=True, slots=True)
 class CaptureRequest:
     """What evidence is wanted of. The log's part comes from the log itself."""
@@ -90,7 +104,7 @@ class CaptureRequest:
 
 
 async def capture(
-    node: Node, histories: HistorySource, network: Network, kind: EngineKind, request: CaptureRequest
+    node: BlockSource, histories: HistorySource, network: Network, kind: EngineKind, request: CaptureRequest
 ) -> Bundle:
     """The bundle for `request`.
 
@@ -143,29 +157,53 @@ async def _histories(source: HistorySource, request: CaptureRequest) -> Historie
 
 
 async def _headers(
-    node: Node, anchor_block: FullBlock, kind: EngineKind, request: CaptureRequest
+    node: BlockSource, anchor_block: FullBlock, kind: EngineKind, request: CaptureRequest
 ) -> list[Header]:
-    """The registration block and its parent, the as-of block, and what links them to pinned blocks.
-
-    With seals each block speaks for itself, and genesis, which every verifier pins, starts the lineage.
-    """
+    """The registration block and its parent, the as-of block, and what links them to pinned blocks."""
+    if kind is EngineKind.QBFT:
+        return await _sealed_headers(node, request)
     first, last = request.anchor_block + 1, request.as_of
-    sealed = kind is EngineKind.QBFT
-    singly = {request.anchor_block - 1, *({0} if sealed else ())}
-    if first <= last and (sealed or last - first >= MAX_CONTIGUOUS):
-        singly.add(last)
-        first = last + 1
-    headers = [anchor_block.header]
-    for number in sorted(singly):
-        headers.append((await node.block(number)).header)
+    headers = [(await node.block(request.anchor_block - 1)).header, anchor_block.header]
+    if last - first >= MAX_CONTIGUOUS:
+        return [*headers, (await node.block(last)).header]
     for start in range(first, last + 1, _BATCH):
         blocks = await node.full_blocks(start, min(start + _BATCH - 1, last))
         headers += [block.header for block in blocks]
     return headers
 
 
+async def _sealed_headers(node: BlockSource, request: CaptureRequest) -> list[Header]:
+    """Genesis, which every verifier pins, starts the lineage; further headers only where validators changed
+    so much that one block's seals do not carry over to the next one needed."""
+    needed = sorted({0, request.anchor_block - 1, request.anchor_block, request.as_of})
+    headers = [(await node.block(needed[0])).header]
+    for number in needed[1:]:
+        headers += await _bridge(node, headers[-1], (await node.block(number)).header)
+    return headers
+
+
+async def _bridge(node: BlockSource, trusted: Header, wanted: Header) -> list[Header]:
+    """The headers after `trusted`, up to `wanted`, by which a verifier can skip from one to the other.
+
+    Halves the way until more than a third of the validators of each step sealed the next: a logarithm of
+    the distance per third that was replaced.
+
+    Raises:
+        CaptureFailed: a header is not sealed as it should be, or one block replaced too many validators.
+    """
+    try:
+        lineage.skip(frozenset(extra_data_of(trusted).validators), wanted)
+        return [wanted]
+    except EvidenceInvalid as error:
+        middle = (trusted.number + wanted.number) // 2
+        if error.reason is not Reason.LINEAGE_SKIP or middle == trusted.number:
+            raise CaptureFailed(error.detail, (error.reason,)) from error
+    between = await _bridge(node, trusted, (await node.block(middle)).header)
+    return between + await _bridge(node, between[-1], wanted)
+
+
 async def _states(
-    node: Node, network: Network, histories: Histories, block: int
+    node: BlockSource, network: Network, histories: Histories, block: int
 ) -> dict[Contract, StateParts]:
     states: dict[Contract, StateParts] = {}
     for contract, keys in histories.items():

@@ -8,35 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import coincurve
 import rlp
-import sha3
 
 from silkledger.evidence.header import EngineKind, Header, decode_header
 from silkledger.values import Address
+from tests.support.qbft_chain import MIX_HASH, Validator, keccak, validators
 
-MIX_HASH = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
+__all__ = ["Draft", "Validator", "addresses", "validators"]
+
 OMMERS = bytes.fromhex("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347")
-
-
-def keccak(data: bytes) -> bytes:
-    return bytes(sha3.keccak_256(data).digest())
-
-
-class Validator:
-    """One validator's key, derived from a small number."""
-
-    def __init__(self, number: int) -> None:
-        self.key = coincurve.PrivateKey(number.to_bytes(32, "big"))
-        self.address = Address(keccak(self.key.public_key.format(compressed=False)[1:])[12:])
-
-    def seal(self, digest: bytes) -> bytes:
-        return self.key.sign_recoverable(digest, hasher=None)
-
-
-def validators(count: int, first: int = 1) -> list[Validator]:
-    made = [Validator(number) for number in range(first, first + count)]
-    return sorted(made, key=lambda validator: bytes(validator.address))
 
 
 @dataclass
