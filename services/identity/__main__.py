@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from contextlib import AsyncExitStack
@@ -15,36 +14,28 @@ from services.identity.grpc_api import service
 from services.identity.reading.questions import Questions
 from services.identity.settings import IdentitySettings
 from services.identity.use_cases import IdentityUseCases, IssuingPolicy
-from silkledger.evm.contracts import ContractMismatch, Network, load_network
-from silkledger.evm.engines import EngineProfile, profile_named
-from silkledger.evm.follower import Follower, WrongChain
+from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
 from silkledger.evm.node import JsonRpcNode
-from silkledger.evm.port import NodeUnavailable
 from silkledger.evm.signer import LocalSigner
+from silkledger.evm.startup import answers, engine_of, pinned_network, start
 from silkledger.keys import KeyFileError, KeyShapeError
 from silkledger.keys.account import Account
 from silkledger.projections.accreditations import AccreditationsProjector
 from silkledger.projections.calls import CallsProjector
 from silkledger.projections.histories import HistoriesProjector
-from silkledger.runtime.db import Database, DatabaseInUse, DatabaseUrlRefused
-from silkledger.runtime.health import HealthCheck
+from silkledger.runtime.db import Database
 from silkledger.runtime.migrations import migrate_open
-from silkledger.runtime.server import NamedWorker, run, serve
-from silkledger.runtime.settings import Mode, SettingsError, read_settings, require_development, variable_of
-from silkledger.runtime.telemetry import configure_logging, logger
-from silkledger.values import Address
+from silkledger.runtime.server import NamedWorker, serve
+from silkledger.runtime.settings import Mode, SettingsError, read_settings, variable_of
 
 MIGRATIONS = "services/identity/migrations"
-
-NODE_RETRY_S = 1.0
-"""Pause between questions to a node that does not answer yet at start."""
 
 
 async def main() -> None:
     """Wire everything, serve until told to stop, then close what was opened."""
     settings = read_settings(IdentitySettings, os.environ)
-    profile = _profile(settings)
+    profile = engine_of(settings)
     authority, signer = _authority(settings), _lane_signer(settings)
     async with AsyncExitStack() as stack:
         database = await Database.open(settings.database_url)
@@ -52,7 +43,7 @@ async def main() -> None:
         await migrate_open(database, MIGRATIONS)
         node = JsonRpcNode(settings.node_url, profile)
         stack.push_async_callback(node.close)
-        network = await _network(settings, node)
+        network = await pinned_network(settings, node)
         projectors = (HistoriesProjector(), CallsProjector(), AccreditationsProjector())
         follower = Follower(database, node, profile, network, projectors)
         lane = Lane(database, node, profile, network, signer, worker.builders(network))
@@ -70,23 +61,12 @@ async def main() -> None:
             [service(cases)],
             [NamedWorker("follower", follower.run), NamedWorker("lane", lane.run)],
             {
-                "database": _answers(database),
+                "database": answers(database),
                 "follower": follower.health,
                 "questions": questions.health,
                 "lane": lane.health,
             },
         )
-
-
-def _profile(settings: IdentitySettings) -> EngineProfile:
-    """Raises: SettingsError for an unknown engine, or a development engine in production."""
-    try:
-        profile = profile_named(settings.engine)
-    except ValueError as error:
-        raise SettingsError({variable_of("engine"): str(error)}) from None
-    if profile.development_only:
-        logger().warning(require_development(settings.mode, f"the engine {profile.name} has no seals"))
-    return profile
 
 
 def _authority(settings: IdentitySettings) -> CertificateAuthority:
@@ -105,34 +85,5 @@ def _lane_signer(settings: IdentitySettings) -> LocalSigner:
         raise SettingsError({variable_of("lane_key_file"): str(error)}) from None
 
 
-async def _network(settings: IdentitySettings, node: JsonRpcNode) -> Network:
-    """The pinned network; waits for a node that does not answer yet. Raises: WrongChain, ContractMismatch."""
-    while True:
-        try:
-            network = await load_network(node, Address.from_hex(settings.directory))
-            break
-        except NodeUnavailable as error:
-            logger().warning("node_unavailable", why=str(error))
-            await asyncio.sleep(NODE_RETRY_S)
-    pinned = settings.chain_id, settings.genesis_hash.lower()
-    if (network.chain_id, str(network.genesis_hash)) != pinned:
-        raise WrongChain("chain id or genesis hash of the node is not what the settings pin")
-    return network
-
-
-def _answers(database: Database) -> HealthCheck:
-    async def check() -> str | None:
-        await database.ping()
-        return None
-
-    return check
-
-
 if __name__ == "__main__":
-    configure_logging("identity")
-    try:
-        code = run(main)
-    except (SettingsError, DatabaseInUse, DatabaseUrlRefused, WrongChain, ContractMismatch) as error:
-        logger().error("cannot_start", why=str(error))
-        code = 2
-    sys.exit(code)
+    sys.exit(start("identity", main))

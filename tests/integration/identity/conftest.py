@@ -132,10 +132,10 @@ async def _found(url: str) -> tuple[Network, dict[str, Account]]:
     return network, authorities
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Network, dict[str, Account]]]:
     """A chain with the contracts and three countries."""
-    embedded = EmbeddedChain(tmp_path_factory.mktemp("chain"), block_time_s=0.25)
+    embedded = EmbeddedChain(tmp_path_factory.mktemp("chain"), block_time_s=0.1)
     embedded.start()
     try:
         network, authorities = asyncio.run(_found(embedded.url))
@@ -144,7 +144,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Net
         embedded.stop()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def service(
     request: pytest.FixtureRequest,
     founded: tuple[str, Network, dict[str, Account]],

@@ -159,22 +159,24 @@ class Registry:
 
     async def compare(self) -> int:
         """Ask both everything; the number of questions answered with yes."""
-        now, yes = await self.node.block_number(), 0
+        now = await self.node.block_number()
         trust = EmptyUnlessRecorded(self.histories)
-        for issuer in {party.address for party in self.parties}:
-            for doc_type in TYPES:
-                for relying in COUNTRIES:
-                    for at in (now - SPAN, now - 3, now - 1, now, now + 2, now + SPAN):
-                        args = (issuer, doc_type.to_bytes8(), relying.encode(), max(at, 0))
-                        told, chain = await view(
-                            self.node, self.network, "TrustRegistry", "isAuthorisedAt", args
-                        )
-                        answer = authorised(
-                            trust, Address(issuer), doc_type, relying, max(at, 0), max(at, now)
-                        )
-                        assert (answer.authorised, list(answer.chain)) == (told, list(chain)), answer
-                        yes += told
-        return yes
+
+        async def same(issuer: Address, doc_type: DocumentType, relying: CountryCode, at: int) -> bool:
+            args = (issuer, doc_type.to_bytes8(), relying.encode(), at)
+            told, chain = await view(self.node, self.network, "TrustRegistry", "isAuthorisedAt", args)
+            answer = authorised(trust, Address(issuer), doc_type, relying, at, max(at, now))
+            assert (answer.authorised, list(answer.chain)) == (told, list(chain)), answer
+            return bool(told)
+
+        questions = [
+            same(issuer, doc_type, relying, max(at, 0))
+            for issuer in {party.address for party in self.parties}
+            for doc_type in TYPES
+            for relying in COUNTRIES
+            for at in (now - SPAN, now - 3, now - 1, now, now + 2, now + SPAN)
+        ]
+        return sum(await asyncio.gather(*questions))
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from services.identity.__main__ import main
+from silkledger.evm.startup import CANNOT_START, start
 from silkledger.keys.account import Account
 from tests.support.pki import TestCa
 
@@ -47,8 +49,21 @@ def settings(directory: Path) -> dict[str, str]:
         ({"DATABASE_URL": "mysql://user:hunter2@host/db"}, "mysql"),
     ],
 )
-def test_bad_settings_end_the_start(tmp_path: Path, change: dict[str, str], named: str) -> None:
-    values = settings(tmp_path) | change
+def test_bad_settings_end_the_start(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    change: dict[str, str],
+    named: str,
+) -> None:
+    for name, value in (settings(tmp_path) | change).items():
+        monkeypatch.setenv(f"SILKLEDGER_{name}", value)
+    assert start("identity", main) == CANNOT_START
+    _told_in_a_line(named, "".join(capfd.readouterr()))
+
+
+def test_the_process_says_so_too(tmp_path: Path) -> None:
+    values = settings(tmp_path) | {"DATABASE_URL": "mysql://user:hunter2@host/db"}
     done = subprocess.run(
         [sys.executable, "-m", "services.identity"],
         cwd=ROOT,
@@ -58,7 +73,12 @@ def test_bad_settings_end_the_start(tmp_path: Path, change: dict[str, str], name
         timeout=60,
         check=False,
     )
-    assert done.returncode == 2
-    assert named in done.stderr
-    assert "hunter2" not in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.returncode == CANNOT_START
+    _told_in_a_line("mysql", done.stderr)
+
+
+def _told_in_a_line(named: str, text: str) -> None:
+    assert named in text
+    assert len([line for line in text.splitlines() if "cannot_start" in line]) == 1
+    assert "hunter2" not in text
+    assert "Traceback" not in text

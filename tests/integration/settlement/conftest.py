@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -112,8 +111,14 @@ class Stage:
         )
 
 
-def spawn(stack: ExitStack, module: str, directory: Path, environment: dict[str, str]) -> tuple[str, Any]:
-    """Start a service process; returns its address. Stopped, and its exit code checked, with the stack."""
+Ready = Callable[[], str]
+"""Waits until a process has told its address, and returns it."""
+
+
+def spawn(
+    stack: ExitStack, module: str, directory: Path, environment: dict[str, str]
+) -> tuple[Ready, subprocess.Popen[bytes]]:
+    """Start a service process. Stopped, and its exit code checked, with the stack."""
     ready = directory / "ready.json"
     log = directory / "service.log"
     handle = stack.enter_context(log.open("wb"))
@@ -132,12 +137,16 @@ def spawn(stack: ExitStack, module: str, directory: Path, environment: dict[str,
         assert process.wait(30) == 0, log.read_text()[-4000:]
 
     stack.callback(stop)
-    deadline = time.monotonic() + 60
-    while not ready.exists():
-        assert process.poll() is None, log.read_text()[-4000:]
-        assert time.monotonic() < deadline, log.read_text()[-4000:]
-        time.sleep(0.05)
-    return str(json.loads(ready.read_text())["address"]), process
+
+    def address() -> str:
+        deadline = time.monotonic() + 60
+        while not ready.exists():
+            assert process.poll() is None, log.read_text()[-4000:]
+            assert time.monotonic() < deadline, log.read_text()[-4000:]
+            time.sleep(0.02)
+        return str(json.loads(ready.read_text())["address"])
+
+    return address, process
 
 
 async def serving(address: str, who: Identity, name: str) -> None:
@@ -151,7 +160,7 @@ async def serving(address: str, who: Identity, name: str) -> None:
         await eventually(well, f"{name} is serving", timeout_s=60)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chain() -> Iterator[tuple[str, Network]]:
     import tempfile
 
@@ -171,7 +180,7 @@ def chain() -> Iterator[tuple[str, Network]]:
             embedded.stop()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def stage(
     request: pytest.FixtureRequest, chain: tuple[str, Network], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
@@ -209,12 +218,12 @@ def stage(
         environment = common(directory, "identity")
         (directory / "ca.key").write_bytes(ca.key_pem)
         environment |= {"CA_CERT": environment["TLS_CA"], "CA_KEY": str(directory / "ca.key")}
-        address, _ = spawn(stack, "services.identity", directory, environment)
+        address = spawn(stack, "services.identity", directory, environment)[0]()
         operator = ca.organisation(Did.of(network.chain_id, Account.generate().address), "operator")
-        asyncio.run(serving(address, operator, "silkledger.identity.v1.IdentityService"))
         institution = Account.generate()
 
-        def bank(name: str, bic: str, accounts: str) -> BankService:
+        def bank(name: str, bic: str, accounts: str) -> Callable[[], BankService]:
+            """Starts; the answer waits until the bank is there."""
             folder = tmp_path_factory.mktemp(name)
             account = Account.generate()
             did = Did.of(network.chain_id, account.address)
@@ -235,11 +244,15 @@ def stage(
                 "CLIENT_CERT": str(certificate),
                 "CLIENT_KEY": str(key),
             }
-            where, process = spawn(stack, "services.settlement", folder, settings)
-            return BankService(account, did, where, settings["DATABASE_URL"], client, process)
+            ready, process = spawn(stack, "services.settlement", folder, settings)
+            return lambda: BankService(account, did, ready(), settings["DATABASE_URL"], client, process)
 
-        a = bank("bank_a", "SMPACNB0XXX", "SAMPLECNY0001")
-        b = bank("bank_b", "SMPBTHB0XXX", "SAMPLECNY0002")
+        started = (
+            bank("bank_a", "SMPACNB0XXX", "SAMPLECNY0001"),
+            bank("bank_b", "SMPBTHB0XXX", "SAMPLECNY0002"),
+        )
+        asyncio.run(serving(address, operator, "silkledger.identity.v1.IdentityService"))
+        a, b = (one() for one in started)
         asyncio.run(_enrol_all(address, operator, network, a, b, institution))
         for one in (a, b):
             asyncio.run(serving(one.address, one.client, "silkledger.settlement.v1.SettlementService"))

@@ -61,6 +61,11 @@ async def refused(
     return refusal_of(caught.value)
 
 
+def later(message: bytes) -> bytes:
+    """Settled after every statement of the samples: never due in a reconciliation of theirs."""
+    return message.replace(b"<IntrBkSttlmDt>2026-11-20<", b"<IntrBkSttlmDt>2026-12-20<")
+
+
 def rid() -> str:
     return str(uuid.uuid4())
 
@@ -132,7 +137,7 @@ async def test_the_same_request_id_with_other_content_is_a_conflict(stage: Stage
     stub, name = connect(stage.a, stage.a.client), rid()
     before = (await stage.b.rows())["payment"]
     await stub.Reconcile(pb.ReconcileRequest(request_id=name))
-    own = PACS.replace(UETR, b"7a3b1e00-0000-4000-8000-000000000001")
+    own = later(PACS.replace(UETR, b"7a3b1e00-0000-4000-8000-000000000001"))
     await stub.SubmitPayment(pb.SubmitPaymentRequest(request_id=name, message=own))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.SubmitPayment(pb.SubmitPaymentRequest(request_id=name, message=PACS))
