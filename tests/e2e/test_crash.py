@@ -8,25 +8,21 @@ import json
 import sys
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.cli.context import Session
-from silkledger.cli.demo import chapter_payments, chapter_trust
-from silkledger.cli.demo.cast import Stage
-from silkledger.cli.demo.narrator import Narrator
-from silkledger.cli.output import Output
 from silkledger.client.errors import RpcFailed
 from silkledger.client.signing import sign_document, statement_id
 from silkledger.values import Digest, DocumentType, StatementId
-from tests.support.embedded_stack import ROOT, RunningStack, until
+from tests.support.embedded_stack import ROOT, until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+from .conftest import World
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 CALLS = 24
 PER_CALL = 5
@@ -71,30 +67,6 @@ class Filing:
             except RpcFailed as error:
                 if not error.retryable:
                     raise
-
-
-@dataclass
-class World:
-    stack: RunningStack
-    filed: list[StatementId] = field(default_factory=list)
-
-    def session(self, alias: str) -> Session:
-        return Session(self.stack.data, alias, Output(True))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    data: Path = tmp_path_factory.mktemp("crash") / "data"
-    stack = RunningStack(data)
-    await stack.start()
-    try:
-        stage = Stage(data, Narrator(Output(True)))
-        await chapter_trust.enrol_everybody(stage)
-        await chapter_trust.accredit_and_recognise(stage)
-        await chapter_payments.banks_serve(stage)
-        yield World(stack)
-    finally:
-        await stack.stop()
 
 
 async def _replay(data: Path) -> tuple[int, dict[str, object]]:

@@ -160,7 +160,10 @@ async def test_calls_that_the_contract_would_not_run_are_refused_and_leave_nothi
 
 async def test_evidence_verifies_offline_and_says_the_same(ledger: Ledger, agency: Any) -> None:
     raw, found = await final_statement(ledger, agency)
-    wanted = pb.GetEvidenceRequest(statement_id=found.statement_id, relying_country="TH")
+    block = found.anchor.block
+    wanted = pb.GetEvidenceRequest(
+        statement_id=found.statement_id, relying_country="TH", as_of_block=block.number
+    )
     bundle = (await agency.GetEvidence(wanted)).bundle
     network = ledger.founded.network
     roots = TrustRoots(
@@ -170,7 +173,7 @@ async def test_evidence_verifies_offline_and_says_the_same(ledger: Ledger, agenc
         rules=None,
         directory=network.directory,
         contracts=network.addresses,
-        pinned_blocks={found.anchor.block.number: type(network.genesis_hash)(found.anchor.block.hash)},
+        pinned_blocks={block.number: type(network.genesis_hash)(block.hash)},
     )
     statement = parse_statement(raw)
     verdict = verify_bundle(statement.digest, bundle, roots, relying_country=CountryCode("TH"))
