@@ -16,11 +16,9 @@ from services.identity.settings import IdentitySettings
 from services.identity.use_cases import IdentityUseCases, IssuingPolicy
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
+from silkledger.evm.lane_signer import lane_signer
 from silkledger.evm.node import JsonRpcNode
-from silkledger.evm.signer import LocalSigner
 from silkledger.evm.startup import answers, engine_of, pinned_network, start
-from silkledger.keys import KeyFileError, KeyShapeError
-from silkledger.keys.account import Account
 from silkledger.projections.accreditations import AccreditationsProjector
 from silkledger.projections.calls import CallsProjector
 from silkledger.projections.histories import HistoriesProjector
@@ -36,8 +34,9 @@ async def main() -> None:
     """Wire everything, serve until told to stop, then close what was opened."""
     settings = read_settings(IdentitySettings, os.environ)
     profile = engine_of(settings)
-    authority, signer = _authority(settings), _lane_signer(settings)
+    authority = _authority(settings)
     async with AsyncExitStack() as stack:
+        signer = await stack.enter_async_context(lane_signer(settings))
         database = await Database.open(settings.database_url)
         stack.push_async_callback(database.close)
         await migrate_open(database, MIGRATIONS)
@@ -75,14 +74,6 @@ def _authority(settings: IdentitySettings) -> CertificateAuthority:
         return CertificateAuthority.load(settings.ca_cert.read_bytes(), settings.ca_key.read_bytes())
     except (OSError, ValueError, x509.ExtensionNotFound) as error:
         raise SettingsError({variable_of("ca_cert"): f"and its key cannot be used: {error}"}) from None
-
-
-def _lane_signer(settings: IdentitySettings) -> LocalSigner:
-    """Raises: SettingsError when the file holds no secp256k1 key."""
-    try:
-        return LocalSigner(Account.load(settings.lane_key_file))
-    except (KeyFileError, KeyShapeError, OSError) as error:
-        raise SettingsError({variable_of("lane_key_file"): str(error)}) from None
 
 
 if __name__ == "__main__":

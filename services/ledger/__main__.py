@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AsyncExitStack
 
 from services.ledger.settings import LedgerSettings
 from services.ledger.worker import Parts, assemble
 from silkledger.evm.contracts import ContractMismatch, Network, load_network
 from silkledger.evm.engines import EngineProfile, profile_named
+from silkledger.evm.lane_signer import lane_signer
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.port import Node, NodeError
-from silkledger.evm.signer import LocalSigner
 from silkledger.keys import KeyFileError, load_key
-from silkledger.keys.account import Account
 from silkledger.runtime.db import Database, DatabaseInUse, DatabaseUrlRefused
 from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.server import run, serve
@@ -51,20 +51,17 @@ async def main() -> None:
     profile = profile_named(settings.engine)
     warn_of_development(settings, profile)
     log_key = load_key(settings.log_key_file)
-    signer = LocalSigner(Account.load(settings.lane_key_file))
-    database = await Database.open(settings.database_url)
-    node = JsonRpcNode(settings.node_url, profile)
-    try:
+    async with AsyncExitStack() as stack:
+        signer = await stack.enter_async_context(lane_signer(settings))
+        database = await Database.open(settings.database_url)
+        stack.push_async_callback(database.close)
+        node = JsonRpcNode(settings.node_url, profile)
+        stack.push_async_callback(node.close)
         await migrate_open(database, MIGRATIONS)
         network = await network_of(node, settings)
         service = assemble(Parts(settings, database, node, profile, network, signer, log_key))
-        try:
-            await serve(settings, service.services, service.workers, service.checks)
-        finally:
-            service.close()
-    finally:
-        await node.close()
-        await database.close()
+        stack.callback(service.close)
+        await serve(settings, service.services, service.workers, service.checks)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from silkledger.runtime.settings import ChainSettings, ServerSettings
+from silkledger.runtime.settings import ChainSettings, LaneSettings, ServerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class LedgerSettings(ServerSettings, ChainSettings):
+class LedgerSettings(ServerSettings, ChainSettings, LaneSettings):
     """What a ledger process needs beside server and chain."""
 
     # The log's name, e.g. `silkledger.example/embedded`: in checkpoints, promises and on chain. Never reused.

@@ -10,9 +10,8 @@ from silkledger.runtime.settings import ChainSettings, ServerSettings
 
 @dataclass(frozen=True, kw_only=True)
 class SettlementSettings(ServerSettings, ChainSettings):
-    """What a bank's settlement process needs beside server and chain.
-
-    `lane_key_file` is not used: every payment is sent from its own one-time address.
+    """What a bank's settlement process needs beside server and chain. It has no lane key: every payment is
+    sent from its own one-time address.
     """
 
     # This bank: its DID, its BIC (8 or 11 characters), PEM of its controller key.

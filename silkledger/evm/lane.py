@@ -36,10 +36,9 @@ from silkledger.evm.lane_types import (
     State,
 )
 from silkledger.evm.port import Node, NodeError, NodeLied, TransactionRefused
-from silkledger.evm.signer import Signer, SignerUnavailable
+from silkledger.evm.signer import Signer, SignerUnavailable, SigningFailed
 from silkledger.evm.transactions import (
     SignedTransaction,
-    SigningFailed,
     Transaction,
     decode_signed,
     sign_transaction,
@@ -123,7 +122,7 @@ class Lane:
             self._wakeup.clear()
             try:
                 await self.step()
-            except (NodeError, SignerUnavailable, DBAPIError, LeaseLost) as error:
+            except (NodeError, SignerUnavailable, SigningFailed, DBAPIError, LeaseLost) as error:
                 self._problem = f"{type(error).__name__}: {error}"
             await _first_of(stop, self._wakeup, self._limits.poll_s)
 

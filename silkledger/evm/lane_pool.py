@@ -17,7 +17,7 @@ from silkledger.evm.engines import EngineProfile
 from silkledger.evm.lane import Lane, _first_of
 from silkledger.evm.lane_types import Builders, Intent, LaneLimits, LeaseLost
 from silkledger.evm.port import Node, NodeError
-from silkledger.evm.signer import Signer, SignerUnavailable
+from silkledger.evm.signer import Signer, SignerUnavailable, SigningFailed
 from silkledger.runtime.db import Database
 from silkledger.values import Address
 
@@ -100,7 +100,7 @@ class LanePool:
                 try:
                     lane = await self._lane(signer)
                     await lane.step()
-                except (NodeError, SignerUnavailable, LeaseLost) as error:
+                except (NodeError, SignerUnavailable, SigningFailed, LeaseLost) as error:
                     problems[str(signer)] = f"{type(error).__name__}: {error}"
                     return
                 if lane.problem is not None:

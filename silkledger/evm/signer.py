@@ -16,12 +16,20 @@ class Signer(Protocol):
     def address(self) -> Address: ...
 
     async def sign(self, preimage: bytes) -> bytes:
-        """65 bytes r‖s‖v (v 27 or 28) over keccak256(`preimage`). Raises: SignerUnavailable."""
+        """65 bytes r‖s‖v (v 27 or 28) over keccak256(`preimage`).
+
+        Raises:
+            SignerUnavailable, SigningFailed.
+        """
         ...
 
 
 class SignerUnavailable(RuntimeError):
     """The signer cannot be reached. Retryable; nothing was stored."""
+
+
+class SigningFailed(RuntimeError):
+    """The signer did not sign what it was given as who it says it is. Nothing may be stored or sent."""
 
 
 class LocalSigner:

@@ -11,7 +11,7 @@ from typing import Final
 from silkledger.evidence import rlp
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.keccak import keccak256
-from silkledger.evm.signer import Signer
+from silkledger.evm.signer import Signer, SigningFailed
 from silkledger.keys.account import recover
 from silkledger.keys.suites import SignatureInvalid
 from silkledger.values import Address, TxHash
@@ -19,10 +19,6 @@ from silkledger.values import Address, TxHash
 _FIELDS: Final = 9
 _EIP155: Final = 35
 """v = 35 + 2 · chain id + recovery id."""
-
-
-class SigningFailed(RuntimeError):
-    """The signer did not sign what it was given as who it says it is. Nothing may be stored or sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +62,7 @@ async def sign_transaction(signer: Signer, transaction: Transaction) -> SignedTr
 
     Raises:
         SigningFailed: the signer answered with another key's signature, or with none.
+        SignerUnavailable: it did not answer.
     """
     signature = await signer.sign(transaction.preimage())
     if len(signature) != 65 or signature[64] not in (27, 28):

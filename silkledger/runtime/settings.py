@@ -64,8 +64,20 @@ class ChainSettings:
     chain_id: int
     genesis_hash: str
     directory: str
-    # PEM of the secp256k1 account that signs this service's transactions.
-    lane_key_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneSettings:
+    """Who signs this service's transactions: a key file, or a signer behind HTTP; exactly one of the two."""
+
+    # The secp256k1 account: PEM, or a keystore (Web3 Secret Storage version 3).
+    lane_key_file: Path | None = None
+    # Password of the key file, in a file of its own; for a keystore it is required.
+    lane_key_password_file: Path | None = None
+    # Base URL of a signer with Web3Signer's eth1 interface: https, or http on loopback.
+    lane_signer_url: str | None = field(default=None, repr=False)
+    # The address whose key that signer holds. Whatever it signs is checked against this.
+    lane_signer_address: str | None = None
 
 
 def variable_of(field_name: str) -> str:

@@ -68,6 +68,7 @@ class Environments:
         ensure_log_key(log_key)
         return {
             **self._common("ledger", listen, metrics),
+            **self._lane("ledger"),
             "SILKLEDGER_ORIGIN": self._network.origin,
             "SILKLEDGER_LOG_KEY_FILE": str(log_key),
         }
@@ -75,6 +76,7 @@ class Environments:
     def identity(self, listen: str, metrics: str) -> dict[str, str]:
         return {
             **self._common("identity", listen, metrics),
+            **self._lane("identity"),
             "SILKLEDGER_CA_CERT": str(self._ca.files.certificate),
             "SILKLEDGER_CA_KEY": str(self._ca.files.key),
         }
@@ -101,12 +103,17 @@ class Environments:
             "SILKLEDGER_CLIENT_KEY": str(organisation / "tls.key"),
         }
 
+    def _lane(self, name: str) -> dict[str, str]:
+        """The account that signs the service's transactions, made at first use."""
+        path = self._data.service(name) / "lane.pem"
+        ensure_account(path)
+        return {"SILKLEDGER_LANE_KEY_FILE": str(path)}
+
     def _common(self, name: str, listen: str, metrics: str) -> dict[str, str]:
         folder = self._data.service(name)
         folder.mkdir(parents=True, exist_ok=True)
         files = CertificateFiles(folder / "tls.crt", folder / "tls.key")
         self._ca.issue_service(name, files)
-        ensure_account(folder / "lane.pem")
         return {
             "SILKLEDGER_MODE": "development",
             "SILKLEDGER_DATABASE_URL": self._data.database_url(name),
@@ -120,5 +127,4 @@ class Environments:
             "SILKLEDGER_TLS_CERT": str(files.certificate),
             "SILKLEDGER_TLS_KEY": str(files.key),
             "SILKLEDGER_TLS_CA": str(self._ca.files.certificate),
-            "SILKLEDGER_LANE_KEY_FILE": str(folder / "lane.pem"),
         }

@@ -198,7 +198,6 @@ def stage(
 
     def common(directory: Path, name: str) -> dict[str, str]:
         certificate, key, root = ca.server().write(directory / "tls")
-        Account.generate().save(directory / "lane.pem")
         return {
             "MODE": "development",
             "DATABASE_URL": database(directory, name),
@@ -210,13 +209,14 @@ def stage(
             "TLS_CERT": str(certificate),
             "TLS_KEY": str(key),
             "TLS_CA": str(root),
-            "LANE_KEY_FILE": str(directory / "lane.pem"),
         }
 
     with ExitStack() as stack:
         directory = tmp_path_factory.mktemp("identity")
         environment = common(directory, "identity")
         (directory / "ca.key").write_bytes(ca.key_pem)
+        Account.generate().save(directory / "lane.pem")
+        environment |= {"LANE_KEY_FILE": str(directory / "lane.pem")}
         environment |= {"CA_CERT": environment["TLS_CA"], "CA_KEY": str(directory / "ca.key")}
         address = spawn(stack, "services.identity", directory, environment)[0]()
         operator = ca.organisation(Did.of(network.chain_id, Account.generate().address), "operator")

@@ -12,8 +12,7 @@ from silkledger.evm.lane_types import (
     LeaseLost,
     State,
 )
-from silkledger.evm.signer import LocalSigner, Signer, SignerUnavailable
-from silkledger.evm.transactions import SigningFailed
+from silkledger.evm.signer import LocalSigner, Signer, SignerUnavailable, SigningFailed
 from silkledger.keys.account import Account
 from silkledger.runtime.db import SQLITE
 from silkledger.values import Address
