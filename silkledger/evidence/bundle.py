@@ -163,7 +163,7 @@ def decode_bundle(data: bytes) -> Bundle:
         value = cbor.decode(data)
     except cbor.CborError as error:
         raise EvidenceInvalid(Reason.BUNDLE_MALFORMED, str(error)) from error
-    if isinstance(value, dict) and value.get(1) != VERSION:
+    if isinstance(value, dict) and (type(value.get(1)) is not int or value[1] != VERSION):
         raise EvidenceInvalid(Reason.BUNDLE_VERSION, f"the bundle is not of version {VERSION}")
     fields = _map(value, "bundle", {1, 2, 3, 4, 5, 6, 7})
     bundle = Bundle(

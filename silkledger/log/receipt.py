@@ -82,7 +82,9 @@ def parse_receipt(raw: bytes) -> InclusionReceipt:
         sign1 = cose.parse_sign1(raw, limit=MAX_RECEIPT)
         header, proofs = sign1.protected, sign1.unprotected.get(_VDP)
         key_id = header.get(cose.KID)
-        if header != {cose.ALG: _EDDSA, cose.KID: key_id, _VDS: _RFC9162_SHA256} or type(key_id) is not bytes:
+        wanted = {cose.ALG: _EDDSA, cose.KID: key_id, _VDS: _RFC9162_SHA256}
+        # Python takes true for 1; the format does not.
+        if header != wanted or type(key_id) is not bytes or type(header[_VDS]) is not int:
             raise ReceiptError("RECEIPT_MALFORMED", "protected must be {1: -8, 4: key id of 4 bytes, 395: 1}")
         if sign1.payload is not None:
             raise ReceiptError("RECEIPT_MALFORMED", "the payload must be detached")
