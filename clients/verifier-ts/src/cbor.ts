@@ -46,14 +46,15 @@ function isInteger(value: unknown): boolean {
 function checkKinds(value: unknown): void {
   if (value instanceof Map) {
     for (const [key, item] of value) {
-      if (typeof key !== "string" && !isInteger(key)) throw new CborMalformed("a map key is no integer or text");
+      if (typeof key !== "string" && !isInteger(key)) throw new CborMalformed("a map key of a kind that is refused");
       checkKinds(item);
     }
   } else if (Array.isArray(value)) {
     for (const item of value) checkKinds(item);
   } else {
     const plain = value === null || typeof value === "boolean" || typeof value === "string";
-    if (!plain && !isInteger(value) && !(value instanceof Uint8Array)) throw new CborMalformed("a kind that is refused");
+    const allowed = plain || isInteger(value) || value instanceof Uint8Array;
+    if (!allowed) throw new CborMalformed("a kind that is refused");
   }
 }
 

@@ -10,7 +10,8 @@ import { readCountry, readTrustRoots, TrustRootsInvalid } from "./trust-roots.ts
 import type { TrustRoots } from "./trust-roots.ts";
 import { verifyBundle } from "./verify.ts";
 
-const USAGE = `usage: main.ts --trust-roots FILE (--document FILE | --digest HEX) BUNDLE [--country CC] [--as-of BLOCK] [--json]
+const USAGE = `usage: main.ts --trust-roots FILE (--document FILE | --digest HEX) BUNDLE
+               [--country CC] [--as-of BLOCK] [--json]
        main.ts --batch FILE.jsonl`;
 const EXIT = { PASS: 0, FAIL: 1, PASS_DEVELOPMENT_ONLY: 3, INCOMPLETE: 7 };
 const USAGE_EXIT = 2;

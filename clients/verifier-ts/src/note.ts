@@ -29,12 +29,15 @@ const SIZE = /^(0|[1-9][0-9]{0,18})$/;
 const CONTROL = /[\x00-\x09\x0b-\x1f\x7f]/;
 const ED25519_TYPE = new Uint8Array([1]);
 
+/** Origin, size, root, an empty line, and one signature line. */
+const NOTE = /^([^\n]+)\n([^\n]+)\n([^\n]+)\n\n— ([^\n ]+) ([^\n]+)\n$/;
+
 /** Says nothing about the signature. */
 export function readNote(data: Bytes): Note {
   const text = data.length <= MAX_BYTES ? utf8(data) : null;
-  const parts = text === null || CONTROL.test(text) ? null : /^([^\n]+)\n([^\n]+)\n([^\n]+)\n\n— ([^\n ]+) ([^\n]+)\n$/.exec(text);
+  const parts = text === null || CONTROL.test(text) ? null : NOTE.exec(text);
   if (parts === null) throw malformed("must be origin, size, root, an empty line and one signature line");
-  const [, origin, size, root, signer, signature] = parts as unknown as [string, string, string, string, string, string];
+  const [origin, size, root, signer, signature] = parts.slice(1) as [string, string, string, string, string];
   const rootBytes = base64(root);
   const signatureBytes = base64(signature);
   if (!NAME.test(origin) || !NAME.test(signer)) throw malformed("a name has spaces or plus signs");

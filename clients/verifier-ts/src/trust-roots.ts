@@ -26,6 +26,9 @@ export class TrustRootsInvalid extends Error {}
 /** Integers are bigints: a number written with a fraction or an exponent is none. */
 type Json = string | boolean | null | bigint | number | Json[] | { [name: string]: Json };
 
+/** Decimal without leading zeros. */
+const NATURAL = /^(0|[1-9][0-9]*)$/;
+
 const KEYS = ["format", "chainId", "genesisHash", "engine", "directory", "contracts", "pinnedBlocks"];
 
 export function readTrustRoots(text: string): TrustRoots {
@@ -42,7 +45,7 @@ export function readTrustRoots(text: string): TrustRoots {
     directory: octets(fields["directory"], 20),
     contracts,
     pinnedBlocks: entries(fields["pinnedBlocks"], "pinnedBlocks", blockNumber, (value) => octets(value, 32)),
-    relyingCountry: country === undefined ? null : readCountry(text_(country, "relyingCountry")),
+    relyingCountry: country === undefined ? null : readCountry(textOf(country, "relyingCountry")),
     log: "log" in fields ? readLog(fields["log"]) : null,
   };
 }
@@ -54,7 +57,7 @@ export function readCountry(text: string): string {
 
 function readLog(value: Json | undefined): TrustRoots["log"] {
   const fields = object(value, "log", ["origin", "verifierKey"]);
-  return { origin: text_(fields["origin"], "origin"), verifierKey: text_(fields["verifierKey"], "verifierKey") };
+  return { origin: textOf(fields["origin"], "origin"), verifierKey: textOf(fields["verifierKey"], "verifierKey") };
 }
 
 function readEngine(value: Json | undefined): Pick<TrustRoots, "engine" | "epochLength" | "transitions"> {
@@ -75,9 +78,11 @@ function readEngine(value: Json | undefined): Pick<TrustRoots, "engine" | "epoch
 }
 
 function parse(text: string): Json {
-  // The reviver is given the source of each number (ES2025), so that 1.0 is not taken for an integer.
-  const revive = (_: string, value: Json, context?: { source?: string }): Json =>
-    typeof value === "number" && /^(0|[1-9][0-9]*)$/.test(context?.source ?? "") ? BigInt(context?.source ?? "") : value;
+  // The reviver is given the source of each number, so that 1.0 is not taken for an integer.
+  const revive = (_: string, value: Json, context?: { source?: string }): Json => {
+    const source = context?.source ?? "";
+    return typeof value === "number" && NATURAL.test(source) ? BigInt(source) : value;
+  };
   let value: Json;
   try {
     value = JSON.parse(text, revive as (this: unknown, key: string, value: unknown) => unknown) as Json;
@@ -102,21 +107,32 @@ function refuseRepeatedNames(text: string): void {
   }
 }
 
-function object(value: Json | undefined, what: string, keys: string[] | null, optional: string[] = []): Record<string, Json> {
+type Fields = Record<string, Json>;
+
+/** An object with exactly `keys`, and at most `optional` besides; with any names where `keys` is null. */
+function object(value: Json | undefined, what: string, keys: string[] | null, optional: string[] = []): Fields {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new TrustRootsInvalid(`${what} must be an object`);
   }
+  if (keys === null) return value;
   const names = Object.keys(value);
-  const closed = keys === null || (keys.every((key) => names.includes(key)) && names.every((name) => [...keys, ...optional].includes(name)));
-  if (!closed) throw new TrustRootsInvalid(`${what} must have exactly the names ${keys.join(", ")}`);
+  const known = [...keys, ...optional];
+  if (!keys.every((key) => names.includes(key)) || !names.every((name) => known.includes(name))) {
+    throw new TrustRootsInvalid(`${what} must have exactly the names ${keys.join(", ")}`);
+  }
   return value;
 }
 
-function entries<K, V>(value: Json | undefined, what: string, key: (name: string) => K, item: (value: Json) => V): Map<K, V> {
+function entries<K, V>(
+  value: Json | undefined,
+  what: string,
+  key: (name: string) => K,
+  item: (value: Json) => V,
+): Map<K, V> {
   return new Map(Object.entries(object(value, what, null)).map(([name, entry]) => [key(name), item(entry)]));
 }
 
-function text_(value: Json | undefined, what: string): string {
+function textOf(value: Json | undefined, what: string): string {
   if (typeof value !== "string") throw new TrustRootsInvalid(`${what} must be a string`);
   return value;
 }
@@ -133,6 +149,6 @@ function uint(value: Json | undefined, what: string): bigint {
 }
 
 function blockNumber(name: string): bigint {
-  if (!/^(0|[1-9][0-9]*)$/.test(name)) throw new TrustRootsInvalid("a name is no block number");
+  if (!NATURAL.test(name)) throw new TrustRootsInvalid("a name is no block number");
   return BigInt(name);
 }

@@ -48,7 +48,12 @@ interface Facts {
 }
 
 /** Never throws for bad evidence. */
-export async function verifyBundle(digest: Bytes, data: Bytes, roots: TrustRoots, options: Options = {}): Promise<Verdict> {
+export async function verifyBundle(
+  digest: Bytes,
+  data: Bytes,
+  roots: TrustRoots,
+  options: Options = {},
+): Promise<Verdict> {
   const facts: Facts = {};
   const checks = new Checklist();
   const relying = options.country ?? roots.relyingCountry;
@@ -69,11 +74,10 @@ export async function verifyBundle(digest: Bytes, data: Bytes, roots: TrustRoots
   await checkIssuer(facts, checks);
   await checkStanding(facts, checks, relying);
   const assurance = trust?.assurance ?? "UNSPECIFIED";
-  const asOf = facts.blocks?.asOf;
   return {
     outcome: checks.outcome(assurance),
     assurance,
-    asOf: asOf ? { number: asOf.number, hash: `0x${hex(asOf.hash)}`, time: asOf.timestamp } : { number: 0n, hash: "", time: 0n },
+    asOf: refOf(facts.blocks?.asOf),
     checks: checks.checks,
     assumptions: [
       "The trust roots are right: chain id, genesis, contract addresses, and the contracts at them.",
@@ -83,9 +87,16 @@ export async function verifyBundle(digest: Bytes, data: Bytes, roots: TrustRoots
   };
 }
 
+function refOf(header: Header | undefined): Verdict["asOf"] {
+  if (header === undefined) return { number: 0n, hash: "", time: 0n };
+  return { number: header.number, hash: `0x${hex(header.hash)}`, time: header.timestamp };
+}
+
 function checkNetwork({ network }: Bundle, roots: TrustRoots): void {
   const ours =
-    network.chainId === roots.chainId && same(network.genesis, roots.genesisHash) && same(network.directory, roots.directory);
+    network.chainId === roots.chainId &&
+    same(network.genesis, roots.genesisHash) &&
+    same(network.directory, roots.directory);
   if (!ours) throw new Refused("NETWORK_MISMATCH", "another chain id, genesis or directory than the trust roots");
 }
 
@@ -127,7 +138,8 @@ async function checkLog(facts: Facts, checks: Checklist, roots: TrustRoots): Pro
   const logKey = await checks.run("log_key", () => {
     const { checkpoint } = need(bundle).log;
     const anchor = need(facts.anchor);
-    return registeredLogKey(checkpoint, anchor, need(facts.histories), need(facts.blocks).registration.number, roots.log);
+    const histories = need(facts.histories);
+    return registeredLogKey(checkpoint, anchor, histories, need(facts.blocks).registration.number, roots.log);
   });
   const checkpoint = await checks.run("checkpoint", () => verifyCheckpoint(need(bundle).log.checkpoint, need(logKey)));
   const leaf = await checks.run("receipt", () => {
