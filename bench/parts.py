@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from bench import statements
+from bench import headers, statements
 from bench.measure import Measurement
 
 PARTS: Final[dict[str, Callable[[], list[Measurement]]]] = {
     "statement_check": statements.statement_check,
+    "headers": headers.headers,
 }

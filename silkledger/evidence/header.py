@@ -7,7 +7,7 @@ Sources: Ethereum yellow paper 4.3; EIP-1559, EIP-4895, EIP-4844, EIP-4788, EIP-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from silkledger.evidence import rlp, rpc
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.keccak import keccak256
-from silkledger.evidence.qbft_extra import decode_extra_data
+from silkledger.evidence.qbft_extra import ExtraData, decode_extra_data
 from silkledger.evidence.reasons import Reason
 from silkledger.values import Address, BlockHash, BlockRef
 
@@ -91,6 +91,10 @@ class Header:
     nonce: bytes
     base_fee_per_gas: int | None
     """Wei; None before EIP-1559."""
+    extra: ExtraData | None
+    """The decoded extraData on QBFT, else None."""
+    seal_digest: bytes
+    """What a commit seal of this header signs on QBFT, else empty."""
 
     @property
     def ref(self) -> BlockRef:
@@ -107,34 +111,57 @@ def decode_header(raw: bytes, kind: EngineKind) -> Header:
     if not len(_REQUIRED) <= len(items) <= len(_FIELDS):
         raise EvidenceInvalid(Reason.HEADER_FIELDS, f"a header has no {len(items)} fields")
     values = [_field(item, name, size) for item, (name, size) in zip(items, _FIELDS, strict=False)]
-    numbers = {name: value for value, (name, size) in zip(values, _FIELDS, strict=False) if size is None}
-    octets = {name: value for value, (name, size) in zip(values, _FIELDS, strict=False) if size is not None}
-    return _header(raw, kind, _ints(numbers), _bytes(octets))
-
-
-def _header(raw: bytes, kind: EngineKind, number: dict[str, int], data: dict[str, bytes]) -> Header:
-    if max(number["number"], number["timestamp"], number["gasLimit"], number["gasUsed"]) > _MAX_U64:
+    numbers = [value for value in values if isinstance(value, int)]
+    octets = [value for value in values if isinstance(value, bytes)]
+    if max(numbers[1:5]) > _MAX_U64:
         raise EvidenceInvalid(Reason.HEADER_FIELDS, "a counter exceeds 64 bits")
+    if kind is EngineKind.NO_SEALS:
+        return _header(raw, kind, numbers, octets, keccak256(raw), None, b"")
+    extra = decode_extra_data(octets[7])
+    seal_digest = keccak256(with_extra_data(raw, items, extra.without_seals()))
+    if numbers[1] == 0:
+        hash_ = keccak256(raw)  # QBFT does not rewrite the genesis header.
+    elif extra.round == 0:
+        hash_ = seal_digest
+    else:
+        hash_ = keccak256(with_extra_data(raw, items, extra.for_block_hash()))
+    return _header(raw, kind, numbers, octets, hash_, extra, seal_digest)
+
+
+def _header(
+    raw: bytes,
+    kind: EngineKind,
+    numbers: Sequence[int],
+    octets: Sequence[bytes],
+    hash_: bytes,
+    extra: ExtraData | None,
+    seal_digest: bytes,
+) -> Header:
+    """The header of these fields: integers and byte strings, each in the order of `_FIELDS`."""
+    difficulty, number, gas_limit, gas_used, timestamp, *later = numbers
+    parent, ommers, miner, state, transactions, receipts, bloom, extra_data, mix_hash, nonce, *_ = octets
     return Header(
         raw=raw,
         kind=kind,
-        hash=block_hash(raw, kind),
-        parent_hash=BlockHash(data["parentHash"]),
-        ommers_hash=data["sha3Uncles"],
-        coinbase=Address(data["miner"]),
-        state_root=data["stateRoot"],
-        transactions_root=data["transactionsRoot"],
-        receipts_root=data["receiptsRoot"],
-        logs_bloom=data["logsBloom"],
-        difficulty=number["difficulty"],
-        number=number["number"],
-        gas_limit=number["gasLimit"],
-        gas_used=number["gasUsed"],
-        timestamp=number["timestamp"],
-        extra_data=data["extraData"],
-        mix_hash=data["mixHash"],
-        nonce=data["nonce"],
-        base_fee_per_gas=number.get("baseFeePerGas"),
+        hash=BlockHash(hash_),
+        parent_hash=BlockHash(parent),
+        ommers_hash=ommers,
+        coinbase=Address(miner),
+        state_root=state,
+        transactions_root=transactions,
+        receipts_root=receipts,
+        logs_bloom=bloom,
+        difficulty=difficulty,
+        number=number,
+        gas_limit=gas_limit,
+        gas_used=gas_used,
+        timestamp=timestamp,
+        extra_data=extra_data,
+        mix_hash=mix_hash,
+        nonce=nonce,
+        base_fee_per_gas=later[0] if later else None,
+        extra=extra,
+        seal_digest=seal_digest,
     )
 
 
@@ -146,32 +173,11 @@ def _field(item: rlp.Item, name: str, size: int | None) -> int | bytes:
     return item
 
 
-def _ints(values: Mapping[str, int | bytes]) -> dict[str, int]:
-    return {name: value for name, value in values.items() if isinstance(value, int)}
-
-
-def _bytes(values: Mapping[str, int | bytes]) -> dict[str, bytes]:
-    return {name: value for name, value in values.items() if isinstance(value, bytes)}
-
-
-def block_hash(raw: bytes, kind: EngineKind) -> BlockHash:
-    """The engine's hash of the block whose header is `raw`. QBFT does not rewrite the genesis header."""
-    if kind is EngineKind.NO_SEALS:
-        return BlockHash(keccak256(raw))
-    items = rlp.decode_list(raw, "header")
-    if len(items) < len(_REQUIRED):
-        raise EvidenceInvalid(Reason.HEADER_FIELDS, f"a header has no {len(items)} fields")
-    extra = decode_extra_data(rlp.as_bytes(items[EXTRA_DATA_FIELD], "extraData"))
-    if rlp.as_int(items[8], "number") == 0:
-        return BlockHash(keccak256(raw))
-    return BlockHash(keccak256(with_extra_data(raw, extra.for_block_hash())))
-
-
-def with_extra_data(raw: bytes, extra_data: bytes) -> bytes:
-    """The header `raw` with only its extraData replaced; all later fields stay verbatim."""
-    items = rlp.decode_list(raw, "header")
-    items[EXTRA_DATA_FIELD] = extra_data
-    return rlp.encode(items)
+def with_extra_data(raw: bytes, items: Sequence[rlp.Item], extra_data: bytes) -> bytes:
+    """The header `raw`, whose items are `items`, with only its extraData replaced; all else verbatim."""
+    after = b"".join([rlp.encode(item) for item in items[EXTRA_DATA_FIELD + 1 :]])
+    end = len(raw) - len(after) - len(rlp.encode(items[EXTRA_DATA_FIELD]))
+    return rlp.encode_payload(raw[rlp.payload_start(raw) : end] + rlp.encode(extra_data) + after)
 
 
 def header_from_rpc(block: Mapping[str, object], kind: EngineKind = EngineKind.NO_SEALS) -> Header:

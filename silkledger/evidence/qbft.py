@@ -22,9 +22,9 @@ from silkledger.evidence.qbft_extra import ExtraData, decode_extra_data
 from silkledger.evidence.reasons import Reason
 from silkledger.values import Address
 
-_MIX_HASH: Final = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
+MIX_HASH: Final = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
 """mixHash of every QBFT block: part of the text "Practical byzantine fault tolerance"."""
-_OMMERS_HASH: Final = keccak256(rlp.encode([]))
+OMMERS_HASH: Final = keccak256(rlp.encode([]))
 _DIFFICULTY: Final = 1
 _NONCE: Final = bytes(8)
 _ROUNDS_TRIED: Final = 16
@@ -38,15 +38,16 @@ def quorum(validators: int) -> int:
 
 def extra_data_of(header: Header) -> ExtraData:
     """The decoded extraData of a QBFT header. Raises: what `decode_extra_data` raises."""
-    return decode_extra_data(header.extra_data)
+    return decode_extra_data(header.extra_data) if header.extra is None else header.extra
 
 
 def seal_digest(header: Header, round_: int | None = None) -> bytes:
     """The 32 bytes that a commit seal of `header` signs; `round_` replaces the header's own round."""
     extra = extra_data_of(header)
-    if round_ is not None:
-        extra = replace(extra, round=round_)
-    return keccak256(with_extra_data(header.raw, extra.without_seals()))
+    if header.seal_digest and round_ in (None, extra.round):
+        return header.seal_digest
+    rewritten = replace(extra, round=extra.round if round_ is None else round_).without_seals()
+    return keccak256(with_extra_data(header.raw, rlp.decode_list(header.raw, "header"), rewritten))
 
 
 def verify_seals(header: Header, validators: Sequence[Address]) -> frozenset[Address]:
@@ -92,8 +93,8 @@ def verify_seals(header: Header, validators: Sequence[Address]) -> frozenset[Add
 def _check_fixed_fields(header: Header) -> None:
     fixed = {
         "difficulty": header.difficulty == _DIFFICULTY,
-        "mixHash": header.mix_hash == _MIX_HASH,
-        "ommers": header.ommers_hash == _OMMERS_HASH,
+        "mixHash": header.mix_hash == MIX_HASH,
+        "ommers": header.ommers_hash == OMMERS_HASH,
         "nonce": header.nonce == _NONCE,
     }
     wrong = [name for name, holds in fixed.items() if not holds]

@@ -7,7 +7,8 @@ decodes more leniently: this decoder accepts only what a correct validator emits
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -25,6 +26,10 @@ _ADD: Final = b"\xff"
 """Vote byte for adding a validator."""
 _DROP: Final = b""
 """Vote for dropping one: the integer zero, which RLP writes as the empty string."""
+_VALIDATOR_PREFIX: Final = b"\x94"
+"""RLP prefix of a 20-byte string."""
+_SEAL_PREFIX: Final = b"\xb8\x41"
+"""RLP prefix of a 65-byte string."""
 _MAX_ROUND_BYTES: Final = 4
 """A round is a 32-bit integer in Besu."""
 
@@ -49,17 +54,25 @@ class ExtraData:
 
     def encode(self) -> bytes:
         """As it stands in the header."""
-        vote = [] if self.vote is None else [bytes(self.vote.subject), _ADD if self.vote.add else _DROP]
-        validators = [bytes(validator) for validator in self.validators]
-        return rlp.encode([self.vanity, validators, vote, rlp.encode_int(self.round), list(self.seals)])
+        return self._encode(self.round, self.seals)
 
     def without_seals(self) -> bytes:
         """As the commit seals sign it: with the round, without seals."""
-        return replace(self, seals=()).encode()
+        return self._encode(self.round, ())
 
     def for_block_hash(self) -> bytes:
         """As the block hash covers it: round 0, without seals."""
-        return replace(self, seals=(), round=0).encode()
+        return self._encode(0, ())
+
+    def _encode(self, round_: int, seals: tuple[bytes, ...]) -> bytes:
+        vote = [] if self.vote is None else [bytes(self.vote.subject), _ADD if self.vote.add else _DROP]
+        return rlp.encode_payload(
+            rlp.encode(self.vanity)
+            + rlp.encode_payload(_VALIDATOR_PREFIX.join((b"", *self.validators)))
+            + rlp.encode(vote)
+            + rlp.encode(rlp.encode_int(round_))
+            + rlp.encode_payload(_SEAL_PREFIX.join((b"", *seals)))
+        )
 
 
 def decode_extra_data(data: bytes) -> ExtraData:
@@ -89,12 +102,19 @@ def decode_extra_data(data: bytes) -> ExtraData:
 
 
 def _validators(item: rlp.Item) -> tuple[Address, ...]:
-    if not isinstance(item, list) or not all(isinstance(v, bytes) and len(v) == Address.SIZE for v in item):
+    if not isinstance(item, list) or not all(isinstance(v, bytes) for v in item):
         raise EvidenceInvalid(Reason.QBFT_EXTRA_SHAPE, "validators must be a list of addresses")
-    found = tuple(Address(v) for v in item if isinstance(v, bytes))
-    if any(bytes(a) >= bytes(b) for a, b in pairwise(found)):
+    return _checked_validators(tuple(v for v in item if isinstance(v, bytes)))
+
+
+@lru_cache(maxsize=64)
+def _checked_validators(listed: tuple[bytes, ...]) -> tuple[Address, ...]:
+    """Cached, since most headers of a chain name the same set."""
+    if any(len(v) != Address.SIZE for v in listed):
+        raise EvidenceInvalid(Reason.QBFT_EXTRA_SHAPE, "validators must be a list of addresses")
+    if any(a >= b for a, b in pairwise(listed)):
         raise EvidenceInvalid(Reason.QBFT_VALIDATORS_ORDER, "validators must be sorted and unique")
-    return found
+    return tuple(Address(v) for v in listed)
 
 
 def _vote(item: rlp.Item) -> Vote | None:
@@ -108,6 +128,7 @@ def _vote(item: rlp.Item) -> Vote | None:
 
 
 def _seals(item: rlp.Item) -> tuple[bytes, ...]:
-    if not isinstance(item, list) or not all(isinstance(s, bytes) and len(s) == SEAL_SIZE for s in item):
+    seals = tuple(s for s in item if isinstance(s, bytes) and len(s) == SEAL_SIZE)
+    if not isinstance(item, list) or len(seals) != len(item):
         raise EvidenceInvalid(Reason.QBFT_EXTRA_SHAPE, "seals must be a list of 65-byte strings")
-    return tuple(s for s in item if isinstance(s, bytes))
+    return seals

@@ -31,8 +31,17 @@ def encode(item: Encodable) -> bytes:
         if len(item) == 1 and item[0] < 0x80:
             return bytes(item)
         return _prefix(0x80, len(item)) + item
-    payload = b"".join(encode(part) for part in item)
+    return encode_payload(b"".join([encode(part) for part in item]))
+
+
+def encode_payload(payload: bytes) -> bytes:
+    """The list whose items, already encoded, are joined in `payload`."""
     return _prefix(0xC0, len(payload)) + payload
+
+
+def payload_start(data: bytes) -> int:
+    """Where the payload of the canonical list `data` starts."""
+    return 1 + max(0, data[0] - 0xC0 - _SHORT)
 
 
 def _prefix(offset: int, length: int) -> bytes:
@@ -76,11 +85,25 @@ def _decode(data: bytes, at: int, end: int, depth: int) -> tuple[Item, int]:
         if stop - start == 1 and data[start] < 0x80:
             raise EvidenceInvalid(Reason.RLP_NOT_CANONICAL, "a single byte below 0x80 has no prefix")
         return data[start:stop], stop
+    return _items(data, start, stop, depth + 1), stop
+
+
+def _items(data: bytes, at: int, stop: int, depth: int) -> list[Item]:
+    """The items of a list's payload. Short strings, by far the most, are read here; the rest by `_decode`."""
     items: list[Item] = []
-    while start < stop:
-        item, start = _decode(data, start, stop, depth + 1)
-        items.append(item)
-    return items, stop
+    while at < stop:
+        first = data[at]
+        end = at + first - 0x7F
+        if first < 0x80:
+            items.append(data[at : at + 1])
+            at += 1
+        elif first <= 0x80 + _SHORT and end <= stop and (first != 0x81 or data[at + 1] >= 0x80):
+            items.append(data[at + 1 : end])
+            at = end
+        else:
+            item, at = _decode(data, at, stop, depth)
+            items.append(item)
+    return items
 
 
 def _payload(data: bytes, at: int, end: int, marker: int) -> tuple[int, int]:
