@@ -25,6 +25,11 @@ GENERATORS: tuple[tuple[str, list[str], tuple[str, ...]], ...] = (
         [sys.executable, "tools/vectors_core.py"],
         ("tests/vectors/keys/*.json", "tests/vectors/statement/*.json", "tests/vectors/log/*.json"),
     ),
+    (
+        "evidence bundles with their verdicts",
+        [sys.executable, "-m", "tests.vectors.evidence.write_verdicts"],
+        ("tests/vectors/evidence/verdicts.json", "tests/vectors/evidence/bundles/*.cbor"),
+    ),
     ("sample documents", [sys.executable, "tools/samples.py"], ("samples/*.*",)),
     ("command line reference", [sys.executable, "tools/cli_docs.py"], ("docs/cli.md",)),
     ("error reasons", [sys.executable, "-m", "tools.error_reasons"], ("docs/formats/errors.md",)),
