@@ -2,7 +2,9 @@
 
 `Database.write()` is one transaction that survives SIGKILL and power loss once the block is left without an
 exception: SQLite runs in WAL mode with synchronous=FULL, PostgreSQL with its own durable commit. A block that
-is left by an exception, a cancellation included, leaves nothing.
+is left by an exception, a cancellation included, leaves nothing: no row and no lock. A cancellation that
+comes during the commit is raised when the commit has ended: then all of the block is there, and who asks
+again with the same request id learns it. A transaction is never there in part.
 
 SQLite has one owning process per file, held by a lock on `<file>.lock`: a second owner is refused at start.
 Writes in this process are serialised. PostgreSQL may have several processes; who needs one writer there takes
@@ -24,6 +26,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from silkledger.runtime.settle import settled
+from silkledger.runtime.sqlite_driver import creator
+
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
 
@@ -32,6 +37,9 @@ READ_CONNECTIONS: Final = 8
 
 BUSY_TIMEOUT_MS: Final = 10_000
 """How long SQLite waits for a lock; only a checkpoint or an outside reader can hold one."""
+
+SETTLE_S: Final = 30.0
+"""How long a commit or rollback may go on after its task was cancelled."""
 
 IDLE_IN_TRANSACTION_MS: Final = 8_000
 """PostgreSQL ends a transaction that is idle for this long; MUST stay below every lease (design section
@@ -130,10 +138,10 @@ class Database:
         or on `advisory_lock`.
         """
         if self.dialect == SQLITE:
-            async with self._writing, self._writer.begin() as connection:
+            async with self._writing, _transaction(self._writer) as connection:
                 yield connection
         else:
-            async with self._writer.begin() as connection:
+            async with _transaction(self._writer) as connection:
                 yield connection
 
     @asynccontextmanager
@@ -141,7 +149,7 @@ class Database:
         """One reading transaction: everything in the block sees one state of the database. Writes are
         refused.
         """
-        async with self._reader.begin() as connection:
+        async with _transaction(self._reader) as connection:
             yield connection
 
     async def ping(self) -> None:
@@ -158,6 +166,23 @@ class Database:
             self._lock = None
 
 
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Commit, rollback and giving the connection back are brought to their end whatever is cancelled."""
+    connection = engine.connect()
+    await connection.start()
+    try:
+        transaction = await connection.begin()
+        try:
+            yield connection
+        except BaseException:
+            await settled(transaction.rollback(), SETTLE_S)
+            raise
+        await settled(transaction.commit(), SETTLE_S)
+    finally:
+        await settled(connection.close(), SETTLE_S)
+
+
 async def advisory_lock(connection: AsyncConnection, name: str) -> None:
     """Hold the lock of this name until the transaction ends. On SQLite `write()` already is that lock."""
     if connection.dialect.name == POSTGRESQL:
@@ -170,8 +195,9 @@ def _open_sqlite(cls: type[Database], url: URL) -> Database:
     path = Path(str(url.database))
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _OwnerLock(path)
-    writer = create_async_engine(url, pool_size=1, max_overflow=0)
-    reader = create_async_engine(url, pool_size=READ_CONNECTIONS, max_overflow=0)
+    create = creator(str(path))
+    writer = create_async_engine(url, async_creator=create, pool_size=1, max_overflow=0)
+    reader = create_async_engine(url, async_creator=create, pool_size=READ_CONNECTIONS, max_overflow=0)
     for engine, statements, begin in (
         (writer, ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"), "BEGIN IMMEDIATE"),
         (reader, ("PRAGMA query_only=ON",), "BEGIN"),
@@ -181,11 +207,12 @@ def _open_sqlite(cls: type[Database], url: URL) -> Database:
 
 
 def _prepare_sqlite(engine: AsyncEngine, statements: tuple[str, ...], begin: str) -> None:
-    """We emit BEGIN ourselves: the driver's own handling would start a deferred transaction too late."""
+    """The connections are in autocommit mode, and we say BEGIN: the driver would start a deferred
+    transaction, too late.
+    """
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
         cursor = connection.cursor()
         for statement in (
             *statements,
