@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from silkledger.cli import equivocations
 from silkledger.cli.context import AllowUnsealed, JsonOption
 from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output
 
 app = typer.Typer(help="Evidence files: verify offline.", no_args_is_help=True)
+app.add_typer(equivocations.app, name="equivocation")
 
 
 @app.callback()

@@ -213,3 +213,11 @@ class Reason(StrEnum):
     """The issuer has put another document in its place."""
     PREREQUISITE = "PREREQUISITE"
     """Not checked, because a check that it stands on did not pass."""
+
+    # Proofs against a signer
+    PROOF_MALFORMED = "PROOF_MALFORMED"
+    """The bytes are no such proof, or not its only encoding."""
+    NO_CONTRADICTION = "NO_CONTRADICTION"
+    """The two do not contradict each other: the same, or of different heights, sizes or logs."""
+    NO_DOUBLE_SIGNER = "NO_DOUBLE_SIGNER"
+    """Nobody signed both."""

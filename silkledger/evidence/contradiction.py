@@ -1,0 +1,88 @@
+"""Finding what contradicts itself in what one holds: headers, checkpoints, whole evidence bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from silkledger.evidence.bundle import decode_bundle
+from silkledger.evidence.equivocation import EquivocationProof, prove_checkpoints, prove_headers
+from silkledger.evidence.errors import EvidenceInvalid
+from silkledger.evidence.header import EngineKind, Header, decode_header
+from silkledger.evidence.reasons import Reason
+from silkledger.log.checkpoint import LogVerifierKey, Note, NoteError, parse_note
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What one file holds: sealed headers by number, and a checkpoint."""
+
+    headers: Mapping[int, Header]
+    note: Note | None
+
+
+def find_contradiction(one: bytes, other: bytes, log_key: str = "") -> EquivocationProof:
+    """A proof from two files, each an evidence bundle, a raw QBFT header (or its hexadecimal), a checkpoint.
+
+    The lowest height at which both have a block, and different ones, with the headers of the first below it
+    as lineage; where there is none, the two checkpoints, each with the line of `log_key` alone. Not a
+    verification: call `verify_equivocation` on the encoded result.
+
+    Raises:
+        EvidenceInvalid: NO_CONTRADICTION where there is nothing of the kind; PROOF_MALFORMED for another key.
+    """
+    mine, theirs = _held(one), _held(other)
+    for number in sorted(mine.headers.keys() & theirs.headers.keys()):
+        if mine.headers[number].hash != theirs.headers[number].hash:
+            lineage = [mine.headers[below].raw for below in sorted(mine.headers) if below < number]
+            return prove_headers(mine.headers[number].raw, theirs.headers[number].raw, lineage)
+    if mine.note is None or theirs.note is None or not log_key:
+        detail = "the files share no height with two blocks" + (
+            "" if log_key else "; for checkpoints, name the log's key"
+        )
+        raise EvidenceInvalid(Reason.NO_CONTRADICTION, detail)
+    return prove_checkpoints(_stripped(mine.note, log_key), _stripped(theirs.note, log_key), log_key)
+
+
+def _held(data: bytes) -> _Held:
+    for read in (_from_bundle, _from_note):
+        held = read(data)
+        if held is not None:
+            return held
+    if data[:2] == b"0x":
+        try:
+            data = bytes.fromhex(data[2:].decode("ascii").strip())
+        except ValueError as error:
+            raise EvidenceInvalid(Reason.PROOF_MALFORMED, "not hexadecimal") from error
+    header = decode_header(data, EngineKind.QBFT)
+    return _Held({header.number: header}, None)
+
+
+def _from_bundle(data: bytes) -> _Held | None:
+    try:
+        bundle = decode_bundle(data)
+    except EvidenceInvalid:
+        return None
+    note = _from_note(bundle.log.checkpoint)
+    try:
+        headers = [decode_header(raw, EngineKind.QBFT) for raw in bundle.headers]
+    except EvidenceInvalid:
+        headers = []  # The engine has no seals: its headers accuse nobody.
+    return _Held({header.number: header for header in headers}, note.note if note else None)
+
+
+def _from_note(data: bytes) -> _Held | None:
+    try:
+        return _Held({}, parse_note(data.decode("utf-8")))
+    except (NoteError, UnicodeDecodeError):
+        return None
+
+
+def _stripped(note: Note, log_key: str) -> bytes:
+    """The note with the log's own signature line alone."""
+    try:
+        key = LogVerifierKey.parse(log_key)
+    except NoteError as error:
+        raise EvidenceInvalid(Reason.PROOF_MALFORMED, str(error)) from error
+    lines = tuple(line for line in note.signatures if (line.name, line.key_id) == (key.name, key.key_id))
+    return replace(note, signatures=lines[:1]).text().encode()

@@ -1,0 +1,187 @@
+"""Equivocation: proof that one signer signed two things of which at most one can be true.
+
+Two kinds: two blocks of one height, each sealed by a quorum; two checkpoints of one log and size with
+different roots. A proof is one closed CBOR file (docs/formats/equivocation.md) that anybody verifies offline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from silkledger import cbor
+from silkledger.evidence.errors import EvidenceInvalid
+from silkledger.evidence.header import EngineKind, Header, decode_header
+from silkledger.evidence.header_trust import trust_headers
+from silkledger.evidence.qbft import extra_data_of, verify_seals
+from silkledger.evidence.reasons import Reason
+from silkledger.evidence.registration import verify_checkpoint
+from silkledger.evidence.trust_roots import TrustRoots
+from silkledger.log.checkpoint import LogVerifierKey, NoteError
+from silkledger.values import Address
+
+VERSION: Final = 1
+MAX_PROOF_BYTES: Final = 32 * 1024 * 1024
+"""Largest proof read."""
+
+
+class Kind(IntEnum):
+    """What was signed twice, by its number in the file."""
+
+    HEADERS = 1
+    CHECKPOINTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EquivocationProof:
+    """The file's content. A parsed proof has the right form; that is all."""
+
+    kind: Kind
+    pair: tuple[bytes, bytes]
+    """Two raw headers or two signed notes, in bytewise order."""
+    lineage: tuple[bytes, ...] = ()
+    """Headers: raw headers from a block that verifiers pin up to the two. They prove the validators."""
+    log_key: str = ""
+    """Checkpoints: the C2SP verifier key that signed both."""
+
+    def encode(self) -> bytes:
+        """The one encoding of this proof."""
+        by: object = list(self.lineage) if self.kind is Kind.HEADERS else self.log_key
+        return cbor.encode({1: VERSION, 2: int(self.kind), 3: list(self.pair), 4: by})
+
+
+@dataclass(frozen=True, slots=True)
+class Equivocation:
+    """What was proven."""
+
+    kind: Kind
+    subject: str
+    """The height, or the log's origin and size."""
+    values: tuple[str, str]
+    """The two block hashes or roots."""
+    signers: tuple[str, ...]
+    """Who signed both: validators' addresses, or the log's verifier key."""
+    each_at_fault: bool
+    """Whether every signer named broke the protocol. True for a log, and for seals of one round: no correct
+    validator commits twice in a round. Seals of different rounds prove that at least a third of the
+    validators are faulty, but a correct one may be among those named (it can be led to a later round)."""
+    pinned: bool
+    """Whether the verifier's own trust roots say who these signers are. If not, only that the keys named
+    signed both is proven, not that they are the network's or the log's."""
+
+
+def prove_headers(one: bytes, other: bytes, lineage: Sequence[bytes] = ()) -> EquivocationProof:
+    """Pack two raw headers of one height. Not a verification: call `verify_equivocation` on the result."""
+    first, second = sorted((one, other))
+    return EquivocationProof(Kind.HEADERS, (first, second), lineage=tuple(lineage))
+
+
+def prove_checkpoints(one: bytes, other: bytes, log_key: str) -> EquivocationProof:
+    """Pack two signed notes, each with the log's signature line alone. Not a verification."""
+    first, second = sorted((one, other))
+    return EquivocationProof(Kind.CHECKPOINTS, (first, second), log_key=log_key)
+
+
+def decode_equivocation(data: bytes) -> EquivocationProof:
+    """The proof whose encoding is `data`. Not a verification. Raises: EvidenceInvalid PROOF_MALFORMED."""
+    if len(data) > MAX_PROOF_BYTES:
+        raise _malformed(f"{len(data)} bytes exceed {MAX_PROOF_BYTES}")
+    try:
+        value = cbor.decode(data)
+    except cbor.CborError as error:
+        raise _malformed(str(error)) from error
+    if not isinstance(value, dict) or set(value) != {1, 2, 3, 4} or not _is_int(value[1], VERSION):
+        raise _malformed(f"must be a map with the keys 1 to 4, of version {VERSION}")
+    pair, by = value[3], value[4]
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(item, bytes) for item in pair):
+        raise _malformed("3 must hold two byte strings")
+    if _is_int(value[2], Kind.HEADERS) and isinstance(by, list) and all(isinstance(h, bytes) for h in by):
+        proof = prove_headers(pair[0], pair[1], by)
+    elif _is_int(value[2], Kind.CHECKPOINTS) and isinstance(by, str):
+        proof = prove_checkpoints(pair[0], pair[1], by)
+    else:
+        raise _malformed("2 must be 1 with headers in 4, or 2 with a verifier key in 4")
+    if proof.encode() != data:
+        raise _malformed("the proof does not re-encode to the same bytes")
+    return proof
+
+
+def _is_int(value: object, wanted: int) -> bool:
+    return type(value) is int and value == wanted
+
+
+def _malformed(detail: str) -> EvidenceInvalid:
+    return EvidenceInvalid(Reason.PROOF_MALFORMED, detail)
+
+
+def verify_equivocation(data: bytes, roots: TrustRoots | None = None) -> Equivocation:
+    """What the proof `data` proves. With `roots`, also that the signers are this network's or the pinned log.
+
+    Guarantees that the keys named signed both of two contradicting things. Without `roots` it says nothing
+    about whose keys these are: anybody can seal two blocks with keys of his own.
+
+    Raises:
+        EvidenceInvalid: PROOF_MALFORMED; NO_CONTRADICTION; NO_DOUBLE_SIGNER; with `roots`, whatever
+            `trust_headers` raises where a header is not sealed along the lineage, or LOG_KEY_NOT_PINNED; and
+            the codes of headers, seals and checkpoints.
+    """
+    proof = decode_equivocation(data)
+    if proof.kind is Kind.HEADERS:
+        return _verify_headers(proof, roots)
+    return _verify_checkpoints(proof, roots)
+
+
+def _verify_headers(proof: EquivocationProof, roots: TrustRoots | None) -> Equivocation:
+    """(1) One height, two blocks; (2) each sealed by a quorum of the validators it names; (3) the lineage
+    leads to both from a pinned block; (4) somebody sealed both."""
+    one, other = (decode_header(raw, EngineKind.QBFT) for raw in proof.pair)
+    if one.number != other.number or one.hash == other.hash:  # (1)
+        raise EvidenceInvalid(Reason.NO_CONTRADICTION, f"blocks {one.number} and {other.number} can both be")
+    signers = _sealers(one) & _sealers(other)  # (2)
+    if roots is not None:  # (3)
+        before = [decode_header(raw, EngineKind.QBFT) for raw in proof.lineage]
+        for header in (one, other):
+            trust_headers([*before, header], roots)
+    elif proof.lineage:
+        for raw in proof.lineage:
+            decode_header(raw, EngineKind.QBFT)
+    if not signers:  # (4)
+        raise EvidenceInvalid(Reason.NO_DOUBLE_SIGNER, f"no validator sealed both blocks {one.number}")
+    return Equivocation(
+        kind=Kind.HEADERS,
+        subject=f"block {one.number}",
+        values=(str(one.hash), str(other.hash)),
+        signers=tuple(str(signer) for signer in sorted(signers)),
+        each_at_fault=extra_data_of(one).round == extra_data_of(other).round,
+        pinned=roots is not None,
+    )
+
+
+def _sealers(header: Header) -> frozenset[Address]:
+    return verify_seals(header, extra_data_of(header).validators)
+
+
+def _verify_checkpoints(proof: EquivocationProof, roots: TrustRoots | None) -> Equivocation:
+    """(1) The key reads; (2) it signed both; (3) one size, two roots; (4) it is the pinned one."""
+    try:
+        key = LogVerifierKey.parse(proof.log_key)  # (1)
+    except NoteError as error:
+        raise _malformed(str(error)) from error
+    one, other = (verify_checkpoint(note, key) for note in proof.pair)  # (2)
+    if one.size != other.size or one.root == other.root:  # (3)
+        raise EvidenceInvalid(
+            Reason.NO_CONTRADICTION, f"heads of {one.size} and {other.size} leaves can both be"
+        )
+    pinned = roots.log if roots is not None else None
+    if pinned is not None and (pinned.origin, pinned.verifier_key) != (key.name, str(key)):  # (4)
+        raise EvidenceInvalid(Reason.LOG_KEY_NOT_PINNED, f"{pinned.verifier_key} is pinned, not {key}")
+    return Equivocation(
+        kind=Kind.CHECKPOINTS,
+        subject=f"log {one.origin} of {one.size} leaves",
+        values=(f"0x{one.root.hex()}", f"0x{other.root.hex()}"),
+        signers=(str(key),),
+        each_at_fault=True,
+        pinned=pinned is not None,
+    )

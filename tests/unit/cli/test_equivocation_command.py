@@ -1,0 +1,59 @@
+"""`silkledger evidence equivocation make|verify`, offline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from silkledger.cli.__main__ import app
+from silkledger.cli.exit_codes import ExitCode
+from tests.support.qbft_chain import Turn
+from tests.unit.evidence.sealed_world import AS_OF, FOUR, SealedWorld
+from tests.unit.evidence.test_equivocation import VKEY, note
+
+RUNNER = CliRunner()
+
+
+def run(*arguments: object) -> tuple[int, dict[str, object]]:
+    result = RUNNER.invoke(app, ["evidence", "equivocation", *map(str, arguments), "--json"])
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_two_evidence_files_of_different_blocks(tmp_path: Path) -> None:
+    honest, other = SealedWorld(), SealedWorld(turns={AS_OF: Turn(proposer=FOUR[3])})
+    one, two, out, roots = (tmp_path / name for name in ("one", "two", "out", "roots"))
+    one.write_bytes(honest.bundle().encode())
+    two.write_bytes(other.bundle().encode())
+    roots.write_text(honest.roots().to_json())
+    code, made = run("make", one, two, "--out", out)
+    assert code == 0
+    assert made["signedBoth"] == [str(FOUR[0].address), str(FOUR[1].address)]
+    assert run("verify", out, "--trust-roots", roots) == (0, made | {"pinned": True})
+    assert run("verify", out) == (ExitCode.INCOMPLETE, made)
+
+    code, refused = run("make", one, one, "--out", tmp_path / "none")
+    assert code == ExitCode.FAILED
+    assert refused["error"]["code"] == "NO_CONTRADICTION"  # type: ignore[index]
+    assert not (tmp_path / "none").exists()
+
+
+def test_two_headers_and_two_checkpoints(tmp_path: Path) -> None:
+    honest, other = SealedWorld(), SealedWorld(turns={AS_OF: Turn(proposer=FOUR[3])})
+    one, two, out = (tmp_path / name for name in ("one", "two", "out"))
+    one.write_bytes(honest.chain.headers[-1].raw)
+    two.write_text(f"0x{other.chain.headers[-1].raw.hex()}\n")
+    assert run("make", one, two, "--out", out)[1]["subject"] == f"block {AS_OF}"
+    one.write_bytes(note())
+    two.write_bytes(note(fill=2))
+    assert run("make", one, two, "--out", out)[0] == ExitCode.FAILED
+    code, made = run("make", one, two, "--out", out, "--log-key", VKEY)
+    assert (code, made["signedBoth"]) == (0, [VKEY])
+
+
+def test_what_is_no_proof(tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"\xa0")
+    assert run("verify", bad)[0] == ExitCode.FAILED
+    assert run("verify", tmp_path / "absent")[0] == ExitCode.USAGE
