@@ -1,0 +1,208 @@
+"""The log's missing entries out of a mirror, and the lane's next nonce out of the chain.
+
+What a mirror says is believed only as far as the log signed it and the chain anchored it. What was accepted
+and never logged is in no mirror: its holder submits it again with the same request, and it is logged then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ledger import storage
+from services.ledger.sequencing.log_tree import open_tree
+from services.ledger.storage import CheckpointRow
+from silkledger.evm.contracts import Network, view
+from silkledger.evm.port import Node
+from silkledger.evm.tables import LANE
+from silkledger.log.checkpoint import Checkpoint, LogVerifierKey
+from silkledger.log.tiles import node_in_tile, tile_of
+from silkledger.log.tree import EMPTY_ROOT, Tree, leaf_hash, root_of
+from silkledger.mirror.directory import MirrorDirectory
+from silkledger.mirror.verify import read_entries, verify_mirror
+from silkledger.projections.anchors import CONTRACT
+from silkledger.projections.statements import entry, search_fields
+from silkledger.registry.histories import origin_id
+from silkledger.runtime.db import Database, advisory_lock
+from silkledger.statement import parse_statement
+from silkledger.values import Address, BlockRef
+
+BATCH: Final = 1_000
+"""Entries written in one statement of SQL."""
+
+
+class RestoreRefused(Exception):
+    """Nothing was written. `reason` is a stable code (docs/formats/mirror.md)."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was given back."""
+
+    old_size: int
+    new_size: int
+    anchored_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """One log, stopped: its database, its key, and the chain that anchored it."""
+
+    database: Database
+    node: Node
+    network: Network
+    log_key: LogVerifierKey
+
+    async def run(self, mirror: MirrorDirectory, witnessed: Sequence[Checkpoint] = ()) -> Restored:
+        """Bring the database up to the mirror, all or nothing.
+
+        1. the mirror is a whole log of this key; 2. it holds the anchored head, and 3. every checkpoint that
+        somebody else holds (`witnessed`); 4. the database is a shorter state of the same log; 5. its missing
+        entries, nodes and the mirror's checkpoint are written; 6. the lanes go on at the chain's nonces.
+
+        Raises:
+            MirrorError, RestoreRefused: nothing was written. NodeError.
+        """
+        # (1)
+        head = verify_mirror(mirror, self.log_key).checkpoint
+        root_at = _roots(mirror, head.size)
+        # (2)
+        identifier = origin_id(head.origin)
+        size, root = await view(self.node, self.network, CONTRACT, "anchoredHead", (identifier,))
+        _check_holds(
+            head.size, root_at, Checkpoint(head.origin, size, root if size else EMPTY_ROOT), "anchored"
+        )
+        # (3)
+        for checkpoint in witnessed:
+            _check_holds(head.size, root_at, checkpoint, "signed")
+        nonces = await self._nonces()
+        block = await self.node.block(await self.node.block_number())
+        at = BlockRef(block.header.number, block.header.hash, block.header.timestamp)
+        async with self.database.write() as connection:
+            await advisory_lock(connection, f"sequence/{head.origin}")
+            old = await _state(connection, head.size, root_at)  # (4)
+            if old < head.size:
+                await _write(connection, mirror, old, head, at)  # (5)
+            await self._raise_nonces(connection, nonces)  # (6)
+        return Restored(old, head.size, size)
+
+    async def _nonces(self) -> dict[bytes, int]:
+        """Of every account that signs for a lane, as the chain has it."""
+        async with self.database.read() as connection:
+            query = select(LANE.c.signer).where(LANE.c.chain_id == self.network.chain_id)
+            signers = [bytes(signer) for signer in (await connection.execute(query)).scalars()]
+        return {signer: await self.node.nonce(Address(signer)) for signer in signers}
+
+    async def _raise_nonces(self, connection: AsyncConnection, nonces: Mapping[bytes, int]) -> None:
+        """Nonces that were used after the backup are taken: a lane must not sign them again."""
+        for signer, nonce in nonces.items():
+            lane = (LANE.c.chain_id == self.network.chain_id) & (LANE.c.signer == signer)
+            await connection.execute(
+                update(LANE).where(lane, LANE.c.next_nonce < nonce).values(next_nonce=nonce)
+            )
+
+
+def _roots(mirror: MirrorDirectory, size: int) -> Callable[[int], bytes]:
+    """Roots of the verified mirror at any size that it had."""
+
+    def root_at(wanted: int) -> bytes:
+        return root_of(
+            wanted, lambda nodes: [node_in_tile(node, mirror.tile(tile_of(node, size))) for node in nodes]
+        )
+
+    return root_at
+
+
+def _check_holds(size: int, root_at: Callable[[int], bytes], checkpoint: Checkpoint, what: str) -> None:
+    if checkpoint.size > size:
+        missing = f"leaves {size} to {checkpoint.size - 1} are {what} and not in this mirror"
+        raise RestoreRefused("MIRROR_TOO_SHORT", missing)
+    if root_at(checkpoint.size) != checkpoint.root:
+        raise RestoreRefused(
+            "MIRROR_OTHER_HISTORY", f"another root is {what} for size {checkpoint.size} than the mirror has"
+        )
+
+
+async def _state(connection: AsyncConnection, size: int, root_at: Callable[[int], bytes]) -> int:
+    """Size of the database's log, if it is whole and the mirror extends it. Raises: RestoreRefused."""
+    head = await storage.checkpoint_at(connection)
+    leaves = await storage.leaf_count(connection)
+    old = 0 if head is None else head.tree_size
+    if leaves != old:
+        raise RestoreRefused(
+            "DATABASE_DAMAGED",
+            f"the database holds {leaves} leaves, its checkpoint {old}: use another backup",
+        )
+    if old > size:
+        raise RestoreRefused("MIRROR_TOO_SHORT", f"the database has {old} leaves, the mirror {size}")
+    if head is not None and head.root != root_at(old):
+        raise RestoreRefused("MIRROR_OTHER_HISTORY", f"database and mirror differ within {old} leaves")
+    try:
+        tree, _ = await open_tree(connection, old)
+    except KeyError:
+        raise RestoreRefused(
+            "DATABASE_DAMAGED", "nodes of its tree are missing: use another backup"
+        ) from None
+    if tree.root() != root_at(old):
+        raise RestoreRefused(
+            "DATABASE_DAMAGED", "its nodes do not lead to its checkpoint: use another backup"
+        )
+    return old
+
+
+async def _write(
+    connection: AsyncConnection, mirror: MirrorDirectory, old: int, head: Checkpoint, at: BlockRef
+) -> None:
+    tree, nodes = await open_tree(connection, old)
+    now_ms = time.time_ns() // 1_000_000
+    for raws in _batches(read_entries(mirror, old, head.size)):
+        await _write_batch(connection, tree, raws, _terms(now_ms, at))
+    await storage.insert_nodes(connection, nodes.written)
+    note = mirror.checkpoint()
+    if tree.root() != head.root or note is None:
+        raise RestoreRefused("MIRROR_OTHER_HISTORY", "the mirror changed while it was read")
+    await storage.insert_checkpoint(connection, CheckpointRow(head.size, bytes(head.root), note), now_ms)
+
+
+async def _write_batch(
+    connection: AsyncConnection, tree: Tree, raws: Sequence[bytes], terms: dict[str, object]
+) -> None:
+    """Entries that the database had accepted and not logged keep what it knows of them."""
+    statements = [parse_statement(raw) for raw in raws]
+    ids = [bytes(item.id) for item in statements]
+    accepted = await storage.entries_by_id(connection, ids)
+    missing = [search_fields(item) | terms for item in statements if bytes(item.id) not in accepted]
+    if missing:
+        await connection.execute(insert(entry), missing)
+    known = await storage.entries_by_id(connection, ids)
+    if any(known[key].raw != raw for key, raw in zip(ids, raws, strict=True)):
+        raise RestoreRefused("DATABASE_DAMAGED", "an accepted entry has other bytes than the mirrored one")
+    await storage.assign_leaves(connection, tree.size, [known[key].seq for key in ids])
+    for raw in raws:
+        tree.append_hash(leaf_hash(raw))
+
+
+def _terms(now_ms: int, at: BlockRef) -> dict[str, object]:
+    """Time and block of acceptance are in no mirror: a restored entry has those of its restoring."""
+    return {
+        "accepted_ms": now_ms,
+        "log_by_ms": now_ms,
+        "admission_number": at.number,
+        "admission_hash": bytes(at.hash),
+    }
+
+
+def _batches(entries: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while batch := list(islice(entries, BATCH)):
+        yield batch
