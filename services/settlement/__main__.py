@@ -12,10 +12,12 @@ from services.settlement import worker
 from services.settlement.desk.use_cases import ReconciliationDesk
 from services.settlement.exchange.statements import Signatory
 from services.settlement.grpc_api import service
+from services.settlement.payments.expiry import ExpiryWorker
 from services.settlement.payments.incoming import Incoming
 from services.settlement.payments.office import Bank, Office
 from services.settlement.peers.channels import Channels
 from services.settlement.peers.identity import IdentityDirectory
+from services.settlement.peers.postman import Postman
 from services.settlement.settings import SettlementSettings
 from services.settlement.use_cases import SettlementUseCases
 from silkledger.evm.follower import Follower
@@ -24,7 +26,7 @@ from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.startup import answers, engine_of, pinned_network, start
 from silkledger.keys.account import Account
 from silkledger.projections.histories import HistoriesProjector
-from silkledger.projections.settlements import SettlementsProjector
+from silkledger.projections.settlements import CONTRACT, SettlementsProjector
 from silkledger.runtime.db import Database
 from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.server import NamedWorker, serve
@@ -62,7 +64,8 @@ async def main() -> None:
             [
                 NamedWorker("follower", follower.run),
                 NamedWorker("lanes", lanes.run),
-                worker.OutboxWorker(office, incoming, channels),
+                Postman(office, incoming, channels),
+                ExpiryWorker(office, f"eip155:{network.chain_id}:{network.address(CONTRACT)}"),
             ],
             {"database": answers(database), "follower": follower.health, "lanes": lanes.health},
         )

@@ -41,6 +41,8 @@ class PaymentState(IntEnum):
     """ACSC, said by the settlement institution. Final."""
     REJECTED = 9
     """RJCT"""
+    EXPIRED = 13
+    """Nobody accepted it on chain in time, so nothing counts that was said about it. The chain says so."""
 
 
 class ReconciliationState(IntEnum):
@@ -72,13 +74,24 @@ class ChainState(IntEnum):
     REPORTED = 3
     SETTLED = 4
     REJECTED = 6
+    CANCELLED = 7
+    EXPIRED = 8
     CONFIRMED = 13
 
 
+CAN_EXPIRE: Final = frozenset(
+    {PaymentState.VALIDATED, PaymentState.ACCEPTED, PaymentState.SETTLEMENT_REPORTED}
+)
+"""An acceptance that did not reach the chain in time is none: the payment expires all the same."""
+
 _NEXT: Final = {
-    PaymentState.VALIDATED: {PaymentState.ACCEPTED, PaymentState.REJECTED},
-    PaymentState.ACCEPTED: {PaymentState.SETTLEMENT_REPORTED, PaymentState.SETTLED},
-    PaymentState.SETTLEMENT_REPORTED: {PaymentState.SETTLED},
+    PaymentState.VALIDATED: {PaymentState.ACCEPTED, PaymentState.REJECTED, PaymentState.EXPIRED},
+    PaymentState.ACCEPTED: {
+        PaymentState.SETTLEMENT_REPORTED,
+        PaymentState.SETTLED,
+        PaymentState.EXPIRED,
+    },
+    PaymentState.SETTLEMENT_REPORTED: {PaymentState.SETTLED, PaymentState.EXPIRED},
 }
 
 EVIDENCED_BY: Final = {
@@ -87,6 +100,7 @@ EVIDENCED_BY: Final = {
     PaymentState.SETTLEMENT_REPORTED: {ChainState.REPORTED},
     PaymentState.SETTLED: {ChainState.SETTLED, ChainState.CONFIRMED},
     PaymentState.REJECTED: {ChainState.REJECTED},
+    PaymentState.EXPIRED: {ChainState.EXPIRED},
 }
 """Which entry on chain is evidence for which state."""
 
@@ -106,6 +120,8 @@ class Party(IntEnum):
     DEBTOR_BANK = 1
     CREDITOR_BANK = 2
     INSTITUTION = 3
+    CHAIN = 4
+    """The contract, in a final block."""
 
 
 _MAY_SAY: Final = {
@@ -113,6 +129,7 @@ _MAY_SAY: Final = {
     PaymentState.REJECTED: {Party.CREDITOR_BANK},
     PaymentState.SETTLEMENT_REPORTED: {Party.DEBTOR_BANK, Party.CREDITOR_BANK},
     PaymentState.SETTLED: {Party.INSTITUTION},
+    PaymentState.EXPIRED: {Party.CHAIN},
 }
 
 

@@ -90,8 +90,11 @@ payment = Table(
     Column("state", Integer, nullable=False),
     Column("reconciliation", Integer, nullable=False),
     Column("reason_code", Text, nullable=False),
+    # Last block that may hold the acceptance; of an outgoing payment from its opening on.
+    Column("expiry_block", BigInteger),
     UniqueConstraint("uetr", "role", "hop", name="payment_leg"),
     Index("payment_by_address", "own_address"),
+    Index("payment_by_state", "state", "expiry_block"),
 )
 
 payment_change = Table(
@@ -244,7 +247,8 @@ _PLAIN: Final = (
 """Terms that are columns of the same name."""
 
 
-def _payment(row: Any) -> Payment:
+def payment_of(row: Any) -> Payment:
+    """A row of `payment`."""
     address = row.counterparty_address
     terms = Terms(
         leg=LegKey(row.uetr, row.role, row.hop),
@@ -275,22 +279,22 @@ async def by_leg(conn: AsyncConnection, leg: LegKey) -> Payment | None:
         payment.c.uetr == leg.uetr, payment.c.role == leg.role, payment.c.hop == leg.hop
     )
     row = (await conn.execute(query)).first()
-    return None if row is None else _payment(row)
+    return None if row is None else payment_of(row)
 
 
 async def by_id(conn: AsyncConnection, payment_id: bytes) -> Payment | None:
     row = (await conn.execute(select(payment).where(payment.c.payment_id == payment_id))).first()
-    return None if row is None else _payment(row)
+    return None if row is None else payment_of(row)
 
 
 async def by_uetr(conn: AsyncConnection, uetr: str) -> list[Payment]:
     rows = await conn.execute(select(payment).where(payment.c.uetr == uetr).order_by(payment.c.role))
-    return [_payment(row) for row in rows]
+    return [payment_of(row) for row in rows]
 
 
 async def by_own_address(conn: AsyncConnection, address: Address) -> Payment | None:
     row = (await conn.execute(select(payment).where(payment.c.own_address == bytes(address)))).first()
-    return None if row is None else _payment(row)
+    return None if row is None else payment_of(row)
 
 
 async def page(
@@ -309,11 +313,11 @@ async def page(
             | ((c.uetr == after.uetr) & (c.role > after.role))
             | ((c.uetr == after.uetr) & (c.role == after.role) & (c.hop > after.hop))
         )
-    return [_payment(row) for row in await conn.execute(query)]
+    return [payment_of(row) for row in await conn.execute(query)]
 
 
 async def all_payments(conn: AsyncConnection) -> list[Payment]:
-    return [_payment(row) for row in await conn.execute(select(payment))]
+    return [payment_of(row) for row in await conn.execute(select(payment))]
 
 
 async def change_state(
@@ -355,7 +359,9 @@ async def changes_of(conn: AsyncConnection, payment_ids: Sequence[bytes]) -> dic
     return found
 
 
-async def bind_counterparty(conn: AsyncConnection, payment_id: bytes, address: Address) -> None:
-    await conn.execute(
-        update(payment).where(payment.c.payment_id == payment_id).values(counterparty_address=bytes(address))
-    )
+async def bind_counterparty(
+    conn: AsyncConnection, payment_id: bytes, address: Address, expiry_block: int
+) -> None:
+    """The counterparty's one-time address, and the block until which it may accept."""
+    values = {"counterparty_address": bytes(address), "expiry_block": expiry_block}
+    await conn.execute(update(payment).where(payment.c.payment_id == payment_id).values(values))

@@ -216,7 +216,7 @@ class SettlementUseCases:
             Delivery(message, item.terms, item.salt, item.own_address, item.payment_id, item.commitment)
         )
         raw = self.office.sign(item, content, statements.PAYMENT_ORDER, "application/cbor")
-        await outbox.post(conn, item.payment_id, "deliver", content, raw, self.office.now_ms())
+        await outbox.post(conn, item.payment_id, outbox.DELIVER, content, raw, self.office.now_ms())
         await self.office.keep(conn, item, raw)
 
 

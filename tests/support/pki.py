@@ -70,10 +70,10 @@ class TestCa:
             .not_valid_after(now + timedelta(days=2))
         )
 
-    def _issue(self, names: list[x509.GeneralName], usage: x509.ObjectIdentifier) -> Identity:
+    def _issue(self, names: list[x509.GeneralName], *usages: x509.ObjectIdentifier) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(_name("Sample"), self.certificate.subject, key.public_key()).add_extension(
-            x509.ExtendedKeyUsage([usage]), critical=False
+            x509.ExtendedKeyUsage(usages), critical=False
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -91,6 +91,16 @@ class TestCa:
         """A client certificate with exactly these URI SANs, right or wrong."""
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
         return self._issue(names, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def bank(self, did: object) -> Identity:
+        """A certificate with which a bank both serves and calls, as enrolment gives it to a local bank."""
+        names: list[x509.GeneralName] = [
+            x509.UniformResourceIdentifier(str(did)),
+            x509.UniformResourceIdentifier("urn:silkledger:role:bank"),
+            x509.DNSName("localhost"),
+            x509.IPAddress(IPv4Address("127.0.0.1")),
+        ]
+        return self._issue(names, ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def organisation(self, did: object, *roles: str) -> Identity:
         """A client certificate of an enrolled organisation."""

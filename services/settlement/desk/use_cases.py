@@ -80,7 +80,7 @@ class ReconciliationDesk:
             payments = [
                 item
                 for item in await storage.all_payments(commit.conn)
-                if item.state is not PaymentState.REJECTED
+                if item.state not in (PaymentState.REJECTED, PaymentState.EXPIRED)
             ]
             result = reconcile(
                 [our_leg(item) for item in payments], self._imported(await desk.files(commit.conn))

@@ -29,6 +29,7 @@ from silkledger.evm.lane_types import Intent
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.db import advisory_lock
 from silkledger.statement import SignedStatement, StatementError
+from silkledger.values import Did
 
 
 class Incoming:
@@ -114,11 +115,22 @@ class Incoming:
             await outbox.sent(conn, row.id, office.now_ms())
             if now is None or now.counterparty_address is not None:
                 return  # another replica was first: one payment is opened once
-            await storage.bind_counterparty(conn, item.payment_id, address)
+            await storage.bind_counterparty(conn, item.payment_id, address, expiry)
             await office.keep(conn, item, acknowledgement)
             intent = Intent(OPEN, item.payment_id.hex(), payload)
             await office.lanes.enqueue(conn, item.own_address, intent)
         office.lanes.wake()
+
+    async def refused(self, row: outbox.OutboxRow, reason: str, reason_code: str, by: Did) -> None:
+        """The counterparty will never take this. Its refusal is unsigned: enough to end what never began."""
+        office = self._office
+        async with office.database.write() as conn:
+            await advisory_lock(conn, "settlement")
+            now_ms = office.now_ms()
+            await outbox.refused(conn, row.id, now_ms, reason)
+            item = await storage.by_id(conn, row.payment_id)
+            if row.kind == outbox.DELIVER and item is not None and item.state is PaymentState.VALIDATED:
+                await office.move(conn, item, PaymentState.REJECTED, Party.CREDITOR_BANK, by, reason_code)
 
     async def _check_parties(self, found: Delivery, statement: SignedStatement) -> str:
         """Returns the endpoint of the instructing bank. Raises: SettlementError."""

@@ -45,6 +45,7 @@ ACCEPT: Final = "accept"
 REJECT: Final = "reject"
 REPORT: Final = "report"
 CONFIRM: Final = "confirm"
+EXPIRE: Final = "expire"
 """Kinds of lane intents; one per payment."""
 
 XML: Final = "application/xml"
@@ -168,7 +169,13 @@ class Office:
         await storage.add_change(conn, item.payment_id, PaymentState.VALIDATED, str(self.bank.did), now_ms)
 
     async def move(
-        self, conn: AsyncConnection, item: Payment, to: PaymentState, by: Party, who: Did, reason: str = ""
+        self,
+        conn: AsyncConnection,
+        item: Payment,
+        to: PaymentState,
+        by: Party,
+        who: Did | str,
+        reason: str = "",
     ) -> None:
         """One step of the state machine. Raises: SettlementError PAYMENT_STATE."""
         try:

@@ -11,7 +11,7 @@ from typing import Final
 from silkledger import cbor
 from silkledger.values import Money
 
-RULE_VERSION: Final = "silkledger/reconciliation/1"
+RULE_VERSION: Final = "silkledger/reconciliation/2"
 """Names the rules and their order. A change of any outcome is a new version."""
 
 

@@ -26,6 +26,10 @@ MAX_SUM_PARTS: Final = 6
 """R7: at most so many parts of one sum."""
 MAX_SUM_GROUP: Final = 16
 """R7: groups with more members are left to people."""
+MAX_MANY_PARTS: Final = 3
+"""R7, many to many: at most so many on either side."""
+MAX_MANY_GROUP: Final = 8
+"""R7, many to many: groups with more members on either side are left to people."""
 DATE_TOLERANCE_DAYS: Final = 3
 """R6: value dates further apart are not suggested."""
 NOT_PROVIDED: Final = "NOTPROVIDED"
@@ -40,6 +44,7 @@ class Desk:
     matches: list[Match] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
     confirmed: dict[LegKey, OurLeg] = field(default_factory=dict)
+    returned: dict[LegKey, TheirEntry] = field(default_factory=dict)
 
     def confirm(self, leg: OurLeg, entry: TheirEntry, rule: str, why: str) -> None:
         self.matches.append(Match(leg.key, entry.key, entry.reference, rule, Strength.CONFIRMED, why))
@@ -172,10 +177,41 @@ def sums(desk: Desk) -> None:
         for leg in ours:
             for entry in _only_sum(theirs, lambda x: x.amount.amount_minor, leg.amount.amount_minor):
                 desk.suggest(leg, entry, "R7", f"{entry.reference} is part of the only sum for the payment.")
+        _many_to_many(desk, ours, theirs)
+
+
+def _many_to_many(desk: Desk, legs: list[OurLeg], entries: list[TheirEntry]) -> None:
+    """Several legs for several entries: the only pair of equal sums among what no suggestion explains yet."""
+    suggested = [m for m in desk.matches if m.strength is Strength.SUGGESTED]
+    taken: set[LegKey | str] = {m.leg for m in suggested} | {m.entry_key for m in suggested}
+    ours = [leg for leg in legs if leg.key not in taken]
+    theirs = [entry for entry in entries if entry.key not in taken]
+    if max(len(ours), len(theirs)) > MAX_MANY_GROUP:
+        return
+    sums = _group(_parts(theirs), lambda parts: sum(entry.amount.amount_minor for entry in parts))
+    found = [
+        (legs_of_sum, parts)
+        for legs_of_sum in _parts(ours)
+        for parts in sums.get(sum(leg.amount.amount_minor for leg in legs_of_sum), ())
+    ]
+    if len(found) != 1:
+        return
+    names = ", ".join(entry.reference for entry in found[0][1])
+    for leg in found[0][0]:
+        for entry in found[0][1]:
+            desk.suggest(leg, entry, "R7", f"{names} together are the only sum of payments of that day.")
+
+
+def _parts(items: list[T]) -> list[tuple[T, ...]]:
+    """Every combination of 2 to MAX_MANY_PARTS items."""
+    return [parts for size in range(2, MAX_MANY_PARTS + 1) for parts in combinations(items, size)]
 
 
 def returns(desk: Desk) -> None:
-    """R8: money that came back pairs with its payment by UETR, and nets to zero."""
+    """R8: money that came back pairs with its payment by UETR, and nets to zero.
+
+    Only with a payment that the statements show, and once: anything else is not zero.
+    """
     known = {
         leg.key.uetr: leg for leg in sorted((*desk.legs.values(), *desk.confirmed.values()), key=_leg_order)
     }
@@ -183,13 +219,24 @@ def returns(desk: Desk) -> None:
         leg = known.get(entry.uetr)
         if not entry.returned or leg is None or directions_agree(leg, entry):
             continue
-        if leg.amount == entry.amount:
-            why = f"{entry.reference} returns the payment of {leg.amount}: together they are zero."
+        name, before = entry.reference, desk.returned.get(leg.key)
+        if before is not None:
+            why = f"{name} returns the payment that {before.reference} returned before."
+            desk.raise_break(Category.DUPLICATE, leg, entry, why)
+            desk.close(None, entry)
+        elif leg.key not in desk.confirmed:
+            why = f"{name} returns {entry.amount} of a payment whose own movement is on no statement."
+            desk.raise_break(Category.REFERENCE, leg, entry, why)
+            desk.close(None, entry)
+        elif leg.amount == entry.amount:
+            why = f"{name} returns the payment of {leg.amount}: together they are zero."
             desk.confirm(leg, entry, "R8", why)
+            desk.returned[leg.key] = entry
         else:
-            why = f"{entry.reference} returns {entry.amount} of a payment of {leg.amount}."
+            why = f"{name} returns {entry.amount} of a payment of {leg.amount}."
             desk.raise_break(Category.AMOUNT, leg, entry, why)
             desk.close(leg, entry)
+            desk.returned[leg.key] = entry
 
 
 def _leg_order(leg: OurLeg) -> LegKey:

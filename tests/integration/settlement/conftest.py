@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -46,6 +47,8 @@ from tests.support.postgres import *  # noqa: F403
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "samples" / "iso20022"
 ROLES = {"bank": identity.ROLE_BANK, "settlement-institution": identity.ROLE_SETTLEMENT_INSTITUTION}
+EXPIRY_BLOCKS = 900
+"""Of both banks; a minute and a half here, unless a test makes blocks faster."""
 VAULT = (
     "payment",
     "payment_change",
@@ -91,9 +94,20 @@ class Stage:
     institution: Account
     a: BankService
     b: BankService
+    identity_address: str
+    operator: Identity
 
     def did(self, account: Account) -> Did:
         return Did.of(self.network.chain_id, account.address)
+
+    def mine(self, blocks: int) -> None:
+        """Time passes."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": "anvil_mine", "params": [hex(blocks)]}
+        request = urllib.request.Request(
+            self.node_url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            assert "error" not in json.load(reply)
 
     def statement(self, account: Account, content: bytes) -> bytes:
         """A statement of the account's organisation over the content."""
@@ -227,7 +241,7 @@ def stage(
             folder = tmp_path_factory.mktemp(name)
             account = Account.generate()
             did = Did.of(network.chain_id, account.address)
-            client = ca.organisation(did, "bank")
+            client = ca.bank(did)
             certificate, key, _ = client.write(folder / "client")
             account.save(folder / "controller.pem")
             seed = folder / "seed"
@@ -243,6 +257,9 @@ def stage(
                 "SETTLEMENT_INSTITUTION": str(Did.of(network.chain_id, institution.address)),
                 "CLIENT_CERT": str(certificate),
                 "CLIENT_KEY": str(key),
+                "TLS_CERT": str(certificate),
+                "TLS_KEY": str(key),
+                "EXPIRY_BLOCKS": str(EXPIRY_BLOCKS),
             }
             ready, process = spawn(stack, "services.settlement", folder, settings)
             return lambda: BankService(account, did, ready(), settings["DATABASE_URL"], client, process)
@@ -256,45 +273,59 @@ def stage(
         asyncio.run(_enrol_all(address, operator, network, a, b, institution))
         for one in (a, b):
             asyncio.run(serving(one.address, one.client, "silkledger.settlement.v1.SettlementService"))
-        yield Stage(ca, network, node_url, institution, a, b)
+        yield Stage(ca, network, node_url, institution, a, b, address, operator)
 
 
 async def _enrol_all(
     address: str, operator: Identity, network: Network, a: BankService, b: BankService, institution: Account
 ) -> None:
+    for account, name, country, bic, role, endpoint in (
+        (a.account, "Sample Bank A", "CN", "SMPACNB0XXX", "bank", a.address),
+        (b.account, "Sample Bank B", "TH", "SMPBTHB0XXX", "bank", b.address),
+        (institution, "Sample Settlement Institution", "CN", "SMPSCNB0XXX", "settlement-institution", ""),
+    ):
+        await enrol(address, operator, network.chain_id, account, name, country, bic, role, endpoint)
+
+
+async def enrol(
+    address: str,
+    operator: Identity,
+    chain_id: int,
+    account: Account,
+    name: str,
+    country: str,
+    bic: str,
+    role: str,
+    endpoint: str,
+) -> None:
+    """Enrol an organisation with the identity service."""
+    claims = Enrolment(
+        request_id=str(uuid.uuid4()),
+        chain_id=chain_id,
+        name=name,
+        country=CountryCode(country),
+        roles=frozenset({role}),
+        lei="",
+        uscc="",
+        bic=bic,
+        endpoint=endpoint,
+        csr_pem=_csr(),
+        controller_key=account.public_key,
+    )
     async with channel(address, operator) as opened:
-        stub = identity_rpc.IdentityServiceStub(opened)
-        for account, name, country, bic, role, endpoint in (
-            (a.account, "Sample Bank A", "CN", "SMPACNB0XXX", "bank", a.address),
-            (b.account, "Sample Bank B", "TH", "SMPBTHB0XXX", "bank", b.address),
-            (institution, "Sample Settlement Institution", "CN", "SMPSCNB0XXX", "settlement-institution", ""),
-        ):
-            claims = Enrolment(
-                request_id=str(uuid.uuid4()),
-                chain_id=network.chain_id,
+        await identity_rpc.IdentityServiceStub(opened).EnrolOrganisation(
+            identity.EnrolOrganisationRequest(
+                request_id=claims.request_id,
                 name=name,
-                country=CountryCode(country),
-                roles=frozenset({role}),
-                lei="",
-                uscc="",
+                country=country,
+                roles=[ROLES[role]],
                 bic=bic,
                 endpoint=endpoint,
-                csr_pem=_csr(),
+                csr_pem=claims.csr_pem,
                 controller_key=account.public_key,
+                controller_proof=claims.sign(account.key),
             )
-            await stub.EnrolOrganisation(
-                identity.EnrolOrganisationRequest(
-                    request_id=claims.request_id,
-                    name=name,
-                    country=country,
-                    roles=[ROLES[role]],
-                    bic=bic,
-                    endpoint=endpoint,
-                    csr_pem=claims.csr_pem,
-                    controller_key=account.public_key,
-                    controller_proof=claims.sign(account.key),
-                )
-            )
+        )
 
 
 def _csr() -> str:

@@ -10,14 +10,20 @@ import pytest
 
 from services.settlement.iso20022.camt import Balance, Entry, EntryDetail, Statement
 from services.settlement.iso20022.fields import Agent
-from services.settlement.reconciliation import calendar
 from services.settlement.reconciliation.gates import ImportedStatement, gate
 from services.settlement.reconciliation.model import LegKey, OurLeg, Strength
+from services.settlement.reconciliation.rules import MAX_MANY_GROUP, MAX_SUM_GROUP, MAX_SUM_PARTS
 from services.settlement.reconciliation.run import Result, reconcile
 from silkledger.values import Money
 
 DAY = date(2026, 11, 20)
-U1, U2 = "5a3b1e00-0000-4000-8000-00000000000a", "5a3b1e00-0000-4000-8000-00000000000b"
+
+
+def u(number: int) -> str:
+    return f"5a3b1e00-0000-4000-8000-{number:012x}"
+
+
+U1, U2, U3 = u(10), u(11), u(12)
 
 
 def leg(uetr: str = U1, minor: int = 1000, **change: Any) -> OurLeg:
@@ -77,6 +83,27 @@ CASES: dict[str, tuple[list[OurLeg], list[EntryDetail], list[tuple[str, str]], l
         [],
     ),
     "R2 nothing explains": ([leg(charges_minor=29)], [detail(970, uetr=U1)], [], ["AMOUNT"]),
+    "R3 vetoes a clearing reference": (
+        [leg(clearing_reference="C1")],
+        [detail(uetr=U2, clearing_reference="C1")],
+        [],
+        ["MISSING_OURS", "MISSING_THEIRS"],
+    ),
+    "R3 vetoes an amount": ([leg()], [detail(uetr=U2)], [], ["MISSING_OURS", "MISSING_THEIRS"]),
+    "R4 another agent": (
+        [leg(end_to_end_id="")],
+        [detail(transaction_id="TX", instructing=Agent(bic="SMPXCNB0"))],
+        [("R6", "suggested")],
+        ["MISSING_OURS", "MISSING_THEIRS"],
+    ),
+    "R6 another amount": ([leg()], [detail(999)], [], ["MISSING_OURS", "MISSING_THEIRS"]),
+    "R2 charges of another sum": ([leg(charges_minor=31)], [detail(970, uetr=U1)], [], ["AMOUNT"]),
+    "R2 charges on both sides are not added": (
+        [leg(charges_minor=10)],
+        [detail(970, uetr=U1, charges_minor=20)],
+        [],
+        ["AMOUNT"],
+    ),
     "R3 veto": (
         [leg()],
         [detail(uetr=U2, end_to_end_id="E2E")],
@@ -126,11 +153,89 @@ CASES: dict[str, tuple[list[OurLeg], list[EntryDetail], list[tuple[str, str]], l
         [("R7", "suggested"), ("R7", "suggested")],
         ["MISSING_OURS", "MISSING_THEIRS", "MISSING_THEIRS"],
     ),
+    "R7 the reverse": (
+        [leg(minor=1500)],
+        [detail(900), detail(600)],
+        [("R7", "suggested"), ("R7", "suggested")],
+        ["MISSING_OURS", "MISSING_OURS", "MISSING_THEIRS"],
+    ),
+    "R7 two sums fit": (
+        [leg(), leg(U2, 500), leg(U3, 1000)],
+        [detail(1500)],
+        [],
+        ["MISSING_OURS", *["MISSING_THEIRS"] * 3],
+    ),
+    "R7 another direction": (
+        [leg(), leg(U2, 500)],
+        [detail(1500, credit=True)],
+        [],
+        ["MISSING_OURS", "MISSING_THEIRS", "MISSING_THEIRS"],
+    ),
+    "R7 a UETR of its own": (
+        [leg(), leg(U2, 500)],
+        [detail(1500, uetr=U3)],
+        [],
+        ["MISSING_OURS", "MISSING_THEIRS", "MISSING_THEIRS"],
+    ),
+    "R7 two entries for two legs": (
+        [leg(), leg(U2, 500)],
+        [detail(900), detail(600)],
+        [("R7", "suggested")] * 4,
+        ["MISSING_OURS", "MISSING_OURS", "MISSING_THEIRS", "MISSING_THEIRS"],
+    ),
+    "R7 two pairs of sums fit": (
+        [leg(), leg(U2, 500)],
+        [detail(900), detail(600), detail(800), detail(700)],
+        [],
+        [*["MISSING_OURS"] * 4, "MISSING_THEIRS", "MISSING_THEIRS"],
+    ),
+    "R7 more parts than allowed": (
+        [leg(u(n), 1000 + n) for n in range(MAX_SUM_PARTS + 1)],
+        [detail(sum(1000 + n for n in range(MAX_SUM_PARTS + 1)))],
+        [],
+        ["MISSING_OURS", *["MISSING_THEIRS"] * (MAX_SUM_PARTS + 1)],
+    ),
+    "R7 more members than allowed": (
+        [leg(u(n), 1 << n) for n in range(MAX_SUM_GROUP + 1)],
+        [detail(3)],
+        [],
+        ["MISSING_OURS", *["MISSING_THEIRS"] * (MAX_SUM_GROUP + 1)],
+    ),
+    "R7 many to many, more members than allowed": (
+        [leg(u(n), 100 << n) for n in range(MAX_MANY_GROUP + 1)],
+        [detail(150), detail(150)],
+        [],
+        ["MISSING_OURS", "MISSING_OURS", *["MISSING_THEIRS"] * (MAX_MANY_GROUP + 1)],
+    ),
+    "R7 many to many, as many as allowed": (
+        [leg(u(n), 100 << n) for n in range(MAX_MANY_GROUP)],
+        [detail(150), detail(150)],
+        [("R7", "suggested")] * 4,
+        ["MISSING_OURS", "MISSING_OURS", *["MISSING_THEIRS"] * MAX_MANY_GROUP],
+    ),
     "R8 a return": (
         [leg()],
         [detail(uetr=U1), detail(uetr=U1, credit=True, returned=True)],
         [("R1", "confirmed"), ("R8", "confirmed")],
         [],
+    ),
+    "R8 a return that is booked twice": (
+        [leg()],
+        [detail(uetr=U1), *[detail(uetr=U1, credit=True, returned=True)] * 2],
+        [("R1", "confirmed"), ("R8", "confirmed")],
+        ["DUPLICATE"],
+    ),
+    "R8 a return without the payment": (
+        [leg()],
+        [detail(uetr=U1, credit=True, returned=True)],
+        [],
+        ["MISSING_THEIRS", "REFERENCE"],
+    ),
+    "R8 a return in the payment's own direction": (
+        [leg()],
+        [detail(uetr=U1), detail(uetr=U1, returned=True)],
+        [("R1", "confirmed")],
+        ["MISSING_OURS"],
     ),
     "R8 a return of another amount": (
         [leg()],
@@ -196,12 +301,3 @@ def test_one_bad_statement_does_not_stop_the_desk() -> None:
     result = reconcile([leg()], [statement(detail(uetr=U1)), bad])
     assert told(result) == ([("R1", "confirmed")], ["BALANCE"])
     assert result.matches[0].strength is Strength.CONFIRMED
-
-
-def test_ages_count_business_days_and_fail_closed() -> None:
-    assert calendar.business_days_between(date(2026, 9, 30), date(2026, 10, 8)) == 1
-    assert calendar.is_business_day(date(2026, 10, 10))
-    assert calendar.age_band(DAY, date(2026, 11, 24)) == "T+0-2"
-    assert calendar.age_band(DAY, date(2026, 11, 27)) == "T+3-5"
-    assert calendar.age_band(date(2026, 1, 5), DAY) == "T+>60"
-    assert calendar.age_band(DAY, date(2031, 1, 2)).startswith("UNKNOWN")
