@@ -125,6 +125,10 @@ def decode(data: bytes) -> CborValue:
     return value
 
 
+_SCALARS: Final = frozenset((int, bytes, str))
+"""Kinds that `_check` has nothing to look into."""
+
+
 def _check(value: CborValue) -> None:
     """Refuse kinds outside the subset, and maps whose keys are out of order."""
     kind = type(value)
@@ -137,10 +141,12 @@ def _check(value: CborValue) -> None:
             if encoded <= last:
                 raise CborError("CBOR_NOT_DETERMINISTIC", f"map key {str(key)[:32]!r} is out of order")
             last = encoded
-            _check(item)
+            if type(item) not in _SCALARS:
+                _check(item)
     elif kind is list:
         for item in value:
-            _check(item)
+            if type(item) not in _SCALARS:
+                _check(item)
     elif kind is not int and kind is not bytes and kind is not str and kind is not bool and value is not None:
         raise CborError("CBOR_KIND_REFUSED", f"{kind.__name__} is not allowed")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple, Protocol
 
 from silkledger.keys import VerifyingKey
 from silkledger.keys.account import address_of
@@ -39,6 +40,32 @@ class Violation:
     field: str
     reason: str
     detail: str
+
+
+class Admitted(NamedTuple):
+    """What is kept of a statement that passed `check_statement`: the columns that searches need.
+
+    Plain values, so that it is cheap to hand from a verifying process to the one that commits.
+    """
+
+    id: bytes
+    document_digest: bytes
+    issuer: str
+    subject: str
+    document_type: str
+    supersedes: bytes | None
+
+    @classmethod
+    def of(cls, statement: SignedStatement) -> Admitted:
+        supersedes = None if statement.supersedes is None else bytes(statement.supersedes)
+        return cls(
+            bytes(statement.id),
+            bytes(statement.digest),
+            statement.issuer.text,
+            statement.subject,
+            str(statement.document_type),
+            supersedes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +103,26 @@ def issuer_keys(state: IdentityState) -> IssuerKeys:
     return IssuerKeys(state.did, state.owner, state.deactivated, methods)
 
 
+@lru_cache(maxsize=4096)
+def _controller(public: bytes) -> tuple[Address, VerifyingKey]:
+    """The address of a controller's key, and the key: decompressing the point costs a tenth of a check."""
+    return address_of(public), VerifyingKey(Suite.ES256K, public)
+
+
 def key_of(statement: SignedStatement, issuer: IssuerKeys) -> VerifyingKey | None:
     """The verification method that the statement's key id names, if the issuer has it.
 
     For `#controller` the statement carries the public key, and its address must be the owner's.
     """
     did, _, fragment = statement.kid.partition("#")
-    if did != str(issuer.did):
+    if did != issuer.did.text:
         return None
     if fragment == CONTROLLER:
         public = statement.controller_key
-        if public is None or address_of(public) != issuer.owner:
+        if public is None:
             return None
-        return VerifyingKey(Suite.ES256K, public)
+        address, key = _controller(public)
+        return key if address == issuer.owner else None
     encoded = issuer.methods.get(fragment)
     return None if encoded is None else VerifyingKey.from_multicodec(encoded)
 
@@ -103,9 +137,9 @@ def check_statement(index: int, raw: bytes, issuer: IssuerKeys) -> SignedStateme
         statement = parse_statement(raw)  # (1)
     except StatementError as error:
         return Violation(index, error.field, error.reason, error.detail)
-    if statement.issuer.chain_id != issuer.did.chain_id:  # (2)
-        return Violation(index, "issuer", "ISSUER_OTHER_CHAIN", "the issuer's DID is of another chain")
-    if statement.issuer != issuer.did:
+    if statement.issuer != issuer.did:  # (2)
+        if statement.issuer.chain_id != issuer.did.chain_id:
+            return Violation(index, "issuer", "ISSUER_OTHER_CHAIN", "the issuer's DID is of another chain")
         return Violation(index, "issuer", "ISSUER_NOT_CALLER", "the issuer is not the calling organisation")
     if issuer.deactivated:  # (3)
         return Violation(index, "issuer", "ISSUER_DEACTIVATED", "the issuer's identity was deactivated")
@@ -126,8 +160,27 @@ def check_statements(
     return [check_statement(first + offset, raw, issuer) for offset, raw in enumerate(raws)]
 
 
+def admit_statements(first: int, raws: Sequence[bytes], issuer: IssuerKeys) -> list[Admitted | Violation]:
+    """`check_statements`, of which only what is kept comes back."""
+    results = check_statements(first, raws, issuer)
+    return [item if isinstance(item, Violation) else Admitted.of(item) for item in results]
+
+
+class Superseding(Protocol):
+    """The part of a statement that supersession is about; `Admitted` and `SignedStatement` have it."""
+
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def issuer(self) -> object: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def supersedes(self) -> bytes | None: ...
+
+
 def supersession_violations(
-    statements: Sequence[tuple[int, SignedStatement]], known: Mapping[bytes, tuple[str, str]]
+    statements: Sequence[tuple[int, Superseding]], known: Mapping[bytes, tuple[str, str]]
 ) -> list[Violation]:
     """Supersessions of a known statement of another issuer or about another subject.
 

@@ -1,4 +1,5 @@
-"""The ledger's tables and every statement of SQL it runs. No decision is made here.
+"""The ledger's tables and the SQL it runs. No decision is made here. What comes in bulk on the way from a
+call to the log is in `services.ledger.sequencing.bulk`.
 
 `entry` and `leaf` are silkledger.projections.statements; chain facts are the follower's projections. All
 writing functions run in the caller's transaction: the use case decides what is one commit.
@@ -20,7 +21,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    delete,
     func,
     insert,
     select,
@@ -29,6 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.ledger.sequencing.bulk import assign_leaves as assign_leaves
+from services.ledger.sequencing.bulk import insert_nodes as insert_nodes
 from silkledger.evm.lane_types import State
 from silkledger.evm.tables import CHAIN_BLOCK, INTENT
 from silkledger.projections.statements import entry, leaf
@@ -215,32 +217,8 @@ async def logged_entries(connection: AsyncConnection, start: int, limit: int) ->
     return [_entry_row(row) for row in (await connection.execute(query)).all()]
 
 
-async def pending_entries(connection: AsyncConnection, limit: int) -> list[tuple[int, bytes]]:
-    """(seq, raw) of what waits for the sequencer, in order of acceptance."""
-    query = (
-        select(entry.c.seq, entry.c.raw)
-        .join(pending, pending.c.seq == entry.c.seq)
-        .order_by(pending.c.seq)
-        .limit(limit)
-    )
-    return [(row.seq, bytes(row.raw)) for row in (await connection.execute(query)).all()]
-
-
 async def pending_count(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(func.count()).select_from(pending))).scalar_one())
-
-
-async def assign_leaves(connection: AsyncConnection, first: int, seqs: Sequence[int]) -> None:
-    """Give the entries consecutive leaves from `first`, and take them off the queue."""
-    rows = [{"leaf_index": first + offset, "seq": seq} for offset, seq in enumerate(seqs)]
-    await connection.execute(insert(leaf), rows)
-    await connection.execute(delete(pending).where(pending.c.seq.in_(seqs)))
-
-
-async def insert_nodes(connection: AsyncConnection, nodes: Mapping[tuple[int, int], bytes]) -> None:
-    rows = [{"level": level, "node_index": index, "hash": value} for (level, index), value in nodes.items()]
-    if rows:
-        await connection.execute(insert(tree_node), rows)
 
 
 async def load_nodes(

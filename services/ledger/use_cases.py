@@ -20,6 +20,7 @@ from services.ledger.admission.checker import SignatureChecker
 from services.ledger.admission.issuers import Issuers
 from services.ledger.domain import (
     MAX_BATCH_BYTES,
+    Admitted,
     Anchored,
     IssuerKeys,
     Stage,
@@ -34,6 +35,7 @@ from services.ledger.errors import (
     StatementNotFound,
     StatementsRefused,
 )
+from services.ledger.sequencing.bulk import Terms, insert_entries
 from services.ledger.sequencing.queue import Queue
 from services.ledger.settings import LedgerSettings
 from services.ledger.storage import EntryRow, Search
@@ -42,14 +44,13 @@ from silkledger.evm.follower import Follower
 from silkledger.keys import PrivateKey
 from silkledger.log.promise import make_promise
 from silkledger.projections.anchors import AnchorRow, first_covering
-from silkledger.projections.statements import search_fields
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.db import Database
 from silkledger.runtime.errors import FieldViolation
 from silkledger.runtime.idempotency import remember, replay
-from silkledger.statement import SignedStatement, parse_statement
-from silkledger.values import BlockRef, StatementId
+from silkledger.statement import parse_statement
+from silkledger.values import BlockRef, DocumentType, StatementId
 
 REGISTER: Final = "RegisterStatements"
 """Method name of the idempotency and audit rows."""
@@ -122,8 +123,9 @@ class Ledger:
             return known
         self.queue.check(len(raws))  # (2)
         admission = self.final_block()
+        raws = list(raws)
         statements = await self._admit(caller, raws, admission)  # (3)
-        ids = tuple(bytes(item.id) for item in statements)
+        ids = tuple(item.id for item in statements)
         accepted_ms = self.clock_ms()
         log_by_ms = accepted_ms + self.settings.promise_within_s * 1000
         promise = make_promise(  # (4)
@@ -135,12 +137,13 @@ class Ledger:
             organisation=caller.did,
             request_id=request_id.lower(),
         )
-        terms = _Terms(accepted_ms, log_by_ms, admission)
+        terms = Terms(accepted_ms, log_by_ms, admission.number, bytes(admission.hash))
+        rows = _first_of_each(statements, raws)
         async with self.database.write() as connection:  # (5)
             known = await replay(connection, caller.did, REGISTER, request_id, fingerprint)
             if known is not None:
                 return known
-            new = await storage.insert_entries(connection, _rows(statements, terms))
+            new = await insert_entries(connection, rows, terms)
             fresh = _first_occurrences(ids, new)
             response = encode(Registration(ids, fresh, promise, accepted_ms, log_by_ms, admission))
             await remember(connection, caller.did, REGISTER, request_id, fingerprint, response)
@@ -155,7 +158,7 @@ class Ledger:
         self.queue.add(len(new))
         return response
 
-    async def _admit(self, caller: Caller, raws: Sequence[bytes], at: BlockRef) -> list[SignedStatement]:
+    async def _admit(self, caller: Caller, raws: Sequence[bytes], at: BlockRef) -> list[Admitted]:
         """Raises: StatementsRefused, naming every bad statement."""
         if sum(map(len, raws)) > MAX_BATCH_BYTES:
             raise StatementsRefused(
@@ -165,7 +168,7 @@ class Ledger:
             standing = await self.issuers.standing(connection, caller.did, at)
         results = await self.checker.check(raws, standing.keys)
         violations = [item for item in results if isinstance(item, Violation)]
-        good = [(index, item) for index, item in enumerate(results) if isinstance(item, SignedStatement)]
+        good = [(index, item) for index, item in enumerate(results) if isinstance(item, Admitted)]
         async with self.database.read() as connection:
             violations += await self._not_accredited(connection, good, standing.keys, standing.recorded, at)
             violations += await self._bad_supersessions(connection, good)
@@ -176,13 +179,13 @@ class Ledger:
     async def _not_accredited(
         self,
         connection: AsyncConnection,
-        good: Sequence[tuple[int, SignedStatement]],
+        good: Sequence[tuple[int, Admitted]],
         issuer: IssuerKeys,
         recorded: bool,
         at: BlockRef,
     ) -> list[Violation]:
         answers = {
-            kind: await self.issuers.accredited(connection, issuer.did.address, kind, at)
+            kind: await self.issuers.accredited(connection, issuer.did.address, DocumentType(kind), at)
             for kind in {item.document_type for _, item in good}
         }
         if all(answers.values()):
@@ -201,9 +204,9 @@ class Ledger:
         return found
 
     async def _bad_supersessions(
-        self, connection: AsyncConnection, good: Sequence[tuple[int, SignedStatement]]
+        self, connection: AsyncConnection, good: Sequence[tuple[int, Admitted]]
     ) -> list[Violation]:
-        earlier = [bytes(item.supersedes) for _, item in good if item.supersedes is not None]
+        earlier = [item.supersedes for _, item in good if item.supersedes is not None]
         if not earlier:
             return []
         known = await storage.entries_by_id(connection, earlier)
@@ -254,23 +257,12 @@ class Ledger:
         return Anchored(block, row.tx_hash, row.size, row.root)
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    accepted_ms: int
-    log_by_ms: int
-    admission: BlockRef
-
-
-def _rows(statements: Sequence[SignedStatement], terms: _Terms) -> list[dict[str, object]]:
-    shared = {
-        "accepted_ms": terms.accepted_ms,
-        "log_by_ms": terms.log_by_ms,
-        "admission_number": terms.admission.number,
-        "admission_hash": bytes(terms.admission.hash),
-    }
-    unique = {bytes(item.id): item for item in reversed(statements)}
-    firsts = sorted(unique.values(), key=statements.index) if len(unique) < len(statements) else statements
-    return [search_fields(item) | shared for item in firsts]
+def _first_of_each(statements: Sequence[Admitted], raws: Sequence[bytes]) -> list[tuple[Admitted, bytes]]:
+    """Each statement once, with its bytes, in order: of two with the same id the first is registered."""
+    unique: dict[bytes, tuple[Admitted, bytes]] = {}
+    for item, raw in zip(statements, raws, strict=True):
+        unique.setdefault(item.id, (item, raw))
+    return list(unique.values())
 
 
 def _first_occurrences(ids: Sequence[bytes], new: set[bytes]) -> tuple[bool, ...]:

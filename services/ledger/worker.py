@@ -105,6 +105,7 @@ def assemble(parts: Parts) -> Assembled:
         "sequencer": sequencer.run,
         "anchoring": anchoring.run,
         "evidence": evidence.run,
+        "verifiers": checker.run,
     }
 
     async def database_check() -> str | None:

@@ -8,11 +8,18 @@ import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Final
 
-from services.ledger.domain import IssuerKeys, Violation, check_statements
-from silkledger.statement import SignedStatement
+from services.ledger.domain import Admitted, IssuerKeys, Violation, admit_statements
+from silkledger.runtime.telemetry import logger
+
+AUTOMATIC: Final = -1
+"""As many processes as there are cores."""
+
+MOST: Final = 8
+"""Most processes that AUTOMATIC starts."""
 
 INLINE: Final = 16
 """Up to this many statements are checked on the event loop: about a millisecond, cheaper than handing
@@ -26,31 +33,54 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class SignatureChecker:
-    """Parses and verifies the statements of a call. `processes` 0 uses a thread of this process."""
+    """Parses and verifies the statements of a call. `processes` 0 uses a thread of this process, AUTOMATIC
+    one process per core.
+
+    A worker process that dies costs no answer: the pool is replaced, and what it was at is checked again.
+    """
 
     def __init__(self, processes: int) -> None:
-        self._pool = (
-            ProcessPoolExecutor(
-                processes,
-                mp_context=get_context("spawn"),
-                initializer=_die_with_parent,
-                initargs=(os.getpid(),),
-            )
-            if processes
-            else None
+        self._processes = min(os.cpu_count() or 1, MOST) if processes == AUTOMATIC else processes
+        self._pool = self._new_pool() if self._processes else None
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self._processes,
+            mp_context=get_context("spawn"),
+            initializer=_die_with_parent,
+            initargs=(os.getpid(),),
         )
 
-    async def check(self, raws: Sequence[bytes], issuer: IssuerKeys) -> list[SignedStatement | Violation]:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Have every process started before the first call needs it, then wait until stopped."""
+        if self._pool is not None:
+            loop = asyncio.get_running_loop()
+            warm = [loop.run_in_executor(self._pool, _ready) for _ in range(self._processes)]
+            await asyncio.gather(*warm, return_exceptions=True)
+        await stop.wait()
+
+    async def check(self, raws: Sequence[bytes], issuer: IssuerKeys) -> list[Admitted | Violation]:
         """One result per statement, in order."""
         if len(raws) <= INLINE:
-            return check_statements(0, raws, issuer)
-        if self._pool is None:
-            return await asyncio.to_thread(check_statements, 0, raws, issuer)
+            return admit_statements(0, raws, issuer)
+        pool = self._pool
+        if pool is not None:
+            try:
+                return await self._check_in(pool, raws, issuer)
+            except BrokenProcessPool:
+                logger().error("verifying_process_died", processes=self._processes)
+                if self._pool is pool:
+                    self._pool = self._new_pool()
+                    pool.shutdown(wait=False)
+        return await asyncio.to_thread(admit_statements, 0, raws, issuer)
+
+    @staticmethod
+    async def _check_in(
+        pool: ProcessPoolExecutor, raws: Sequence[bytes], issuer: IssuerKeys
+    ) -> list[Admitted | Violation]:
         loop = asyncio.get_running_loop()
         runs = [
-            loop.run_in_executor(
-                self._pool, check_statements, first, list(raws[first : first + CHUNK]), issuer
-            )
+            loop.run_in_executor(pool, admit_statements, first, raws[first : first + CHUNK], issuer)
             for first in range(0, len(raws), CHUNK)
         ]
         return [result for run in await asyncio.gather(*runs) for result in run]
@@ -58,6 +88,10 @@ class SignatureChecker:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ready() -> None:
+    """Nothing to do: the process that answers has started and imported all that it needs."""
 
 
 def _die_with_parent(parent: int) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
+from services.ledger.sequencing import bulk
 from services.ledger.sequencing.log_tree import Nodes, check_extends, open_tree
 from services.ledger.sequencing.queue import Queue
 from services.ledger.storage import CheckpointRow
@@ -118,7 +119,7 @@ class Sequencer:
         async with self._database.write() as connection:
             await advisory_lock(connection, f"sequence/{self._origin}")
             head, tree, nodes = await self._open(connection)
-            waiting = await storage.pending_entries(connection, self._limits.batch)
+            waiting = await bulk.pending_entries(connection, self._limits.batch)
             if waiting:
                 await self._grow(connection, head, tree, nodes, waiting)
             left = await storage.pending_count(connection) if waiting or not self._queue.open else None
@@ -178,8 +179,8 @@ class Sequencer:
             await self._check_anchored(connection, nodes, new)
         except (ProofInvalid, KeyError) as error:
             raise LogInconsistent(f"the new tree does not extend what was published: {error}") from None
-        await storage.assign_leaves(connection, first, [seq for seq, _ in waiting])
-        await storage.insert_nodes(connection, nodes.written)
+        await bulk.assign_leaves(connection, first, [seq for seq, _ in waiting])
+        await bulk.insert_nodes(connection, nodes.written)
         await self._publish(connection, tree)
 
     async def _publish(self, connection: AsyncConnection, tree: Tree) -> CheckpointRow:

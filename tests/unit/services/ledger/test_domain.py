@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 from dataclasses import replace
 
 import pytest
 
 from services.ledger.admission.checker import SignatureChecker
 from services.ledger.domain import (
+    Admitted,
     Anchored,
     IssuerKeys,
     Stage,
@@ -98,8 +101,30 @@ async def test_worker_processes_give_the_same_answers_in_order() -> None:
         results = await checker.check(raws, KEYS)
     finally:
         checker.close()
-    assert results == check_statements(0, raws, KEYS)
+    expected = [
+        item if isinstance(item, Violation) else Admitted.of(item) for item in check_statements(0, raws, KEYS)
+    ]
+    assert results == expected
     assert [index for index, item in enumerate(results) if isinstance(item, Violation)] == [130]
+
+
+async def test_a_verifying_process_that_dies_costs_no_answer() -> None:
+    raws = [statement(salt=bytes([number]) * 16) for number in range(140)]
+    before = {child.pid for child in multiprocessing.active_children()}
+    checker = SignatureChecker(2)
+    stop = asyncio.Event()
+    running = asyncio.create_task(checker.run(stop))
+    try:
+        assert len(await checker.check(raws, KEYS)) == 140
+        (victim, *_) = [child for child in multiprocessing.active_children() if child.pid not in before]
+        victim.kill()
+        victim.join(10)
+        for _ in range(2):
+            assert all(isinstance(item, Admitted) for item in await checker.check(raws, KEYS))
+    finally:
+        stop.set()
+        await running
+        checker.close()
 
 
 def test_a_supersession_keeps_issuer_and_subject() -> None:

@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import delete, insert, text, update
 
 from services.ledger import storage
+from services.ledger.domain import Admitted
 from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
 from services.ledger.migrations import metadata
+from services.ledger.sequencing.bulk import Terms, insert_entries
 from services.ledger.sequencing.log_tree import consistency_path, inclusion_path
 from services.ledger.sequencing.queue import Queue
 from services.ledger.sequencing.sequencer import LogInconsistent, Sequencer, SequencingLimits
@@ -44,25 +46,17 @@ def sequencer(database: Database, queue: Queue, batch: int = 100) -> Sequencer:
     return Sequencer(database, queue, ORIGIN, KEY, SequencingLimits(0.01, batch), caught_up)
 
 
-def row(number: int) -> dict[str, object]:
-    return {
-        "statement_id": number.to_bytes(32, "big"),
-        "raw": b"statement %d" % number,
-        "document_digest": bytes(32),
-        "issuer": "did",
-        "subject": "subject",
-        "document_type": "705",
-        "supersedes": None,
-        "accepted_ms": 1,
-        "log_by_ms": 2,
-        "admission_number": 1,
-        "admission_hash": bytes(32),
-    }
+TERMS = Terms(1, 2, 1, bytes(32))
+
+
+def row(number: int) -> tuple[Admitted, bytes]:
+    item = Admitted(number.to_bytes(32, "big"), bytes(32), "did", "subject", "705", None)
+    return item, b"statement %d" % number
 
 
 async def accept(database: Database, first: int, count: int) -> None:
     async with database.write() as connection:
-        await storage.insert_entries(connection, [row(number) for number in range(first, first + count)])
+        await insert_entries(connection, [row(number) for number in range(first, first + count)], TERMS)
 
 
 def expected(count: int) -> Tree:
@@ -176,7 +170,8 @@ async def test_the_queue_refuses_before_the_log_is_open_when_full_and_when_halte
 async def test_the_same_statement_is_queued_once(database: Database) -> None:
     await accept(database, 0, 2)
     async with database.write() as connection:
-        assert await storage.insert_entries(connection, [row(1), row(2)]) == {(2).to_bytes(32, "big")}
+        new = await insert_entries(connection, [row(1), row(2)], TERMS)
+    assert new == {(2).to_bytes(32, "big")}
     await sequencer(database, Queue(10)).step()
     async with database.read() as connection:
         assert await storage.leaf_count(connection) == 3
