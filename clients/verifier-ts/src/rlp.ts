@@ -9,7 +9,30 @@ export type Item = Bytes | Item[];
 
 export const encode = (item: Item): Bytes => RLP.encode(item);
 
+/** A list stands in at most so many others; headers, receipts and trie nodes need at most four. */
+const MAX_DEPTH = 16;
+
+/** The library copies the rest of the data once per level: without a bound, a small file takes it hours. */
+function checkDepth(data: Bytes): void {
+  const ends: number[] = [];
+  let at = 0;
+  while (at < data.length) {
+    while (ends.length && (ends.at(-1) as number) <= at) ends.pop();
+    const first = data[at] as number;
+    if (first >= 0xc0 && ends.length > MAX_DEPTH) {
+      throw new Refused("RLP_NOT_CANONICAL", `nested deeper than ${MAX_DEPTH}`);
+    }
+    const marker = first < 0x80 ? 0 : first - (first < 0xc0 ? 0x80 : 0xc0);
+    const digits = marker > 55 ? data.subarray(at + 1, at + marker - 54) : new Uint8Array();
+    const length = marker > 55 ? digits.reduce((sum, digit) => sum * 256 + digit, 0) : marker;
+    const start = at + 1 + digits.length;
+    if (first >= 0xc0) ends.push(start + length);
+    at = first >= 0xc0 ? start : start + length;
+  }
+}
+
 export function decode(data: Bytes): Item {
+  checkDepth(data);
   let item: Item;
   let again: Bytes;
   try {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from silkledger import cbor
 from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.offline import verify_files
 from silkledger.cli.verdicts import from_evidence
@@ -43,6 +44,21 @@ def test_another_document_is_told_in_words() -> None:
     assert done.returncode == ExitCode.FAILED
     assert done.stdout.startswith("FAIL\n")
     assert re.search(r"document +FAIL +DOCUMENT_DIGEST: .*says nothing about", done.stdout)
+
+
+def test_a_header_of_lists_in_lists_is_refused_at_once(tmp_path: Path) -> None:
+    """A reader that copies per level takes hours over these megabytes."""
+    fields = cbor.decode(BUNDLE.read_bytes())
+    prefixes, length = [], 4_000_000
+    for _ in range(50_000):
+        prefixes.append(b"\xfb" + length.to_bytes(4, "big"))
+        length += 5
+    nested = b"".join(reversed(prefixes)) + bytes(4_000_000)
+    bundle = tmp_path / "nested.cbor"
+    bundle.write_bytes(cbor.encode(fields | {5: [*fields[5][:-1], nested]}))
+    done = run("--trust-roots", ROOTS, "--document", DOCUMENT, bundle)
+    assert done.returncode == ExitCode.FAILED
+    assert "RLP_NOT_CANONICAL" in done.stdout
 
 
 def _with(**changes: object) -> str:

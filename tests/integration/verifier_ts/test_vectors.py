@@ -88,6 +88,9 @@ def test_every_refusal_is_explained_in_a_sentence(theirs: list[dict[str, Any]]) 
 
 
 UNREACHED = {
+    Reason.PROOF_MALFORMED,
+    Reason.NO_CONTRADICTION,
+    Reason.NO_DOUBLE_SIGNER,
     Reason.RPC_FIELD,
     Reason.HEADER_HASH,
     Reason.BUNDLE_TOO_LARGE,
@@ -95,8 +98,8 @@ UNREACHED = {
     Reason.RECEIPT_ROOT,
     Reason.ISSUER_NOT_AUTHORISED,
 }
-"""No small bundle gives these: two are of nodes' answers, one needs 33 MB, and the rest is forestalled by
-another check, or stands for a reason without a code."""
+"""No small bundle gives these: three are of proofs of equivocation, two of nodes' answers, one needs
+33 MB, and the rest is forestalled by another check, or stands for a reason without a code."""
 
 
 def test_the_vectors_reach_every_reason_that_a_bundle_can_give(index: dict[str, Any]) -> None:

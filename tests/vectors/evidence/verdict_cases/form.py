@@ -89,6 +89,11 @@ def _blocks() -> Iterator[Case]:
     yield case("header-parent", world, replace(bundle, headers=(other[0].raw, other[1].raw, *raw[2:])))
     yield case("header-no-list", world, replace(bundle, headers=(*raw[:-1], b"\x80")))
     yield case("header-trailing-byte", world, replace(bundle, headers=(*raw[:-1], raw[-1] + b"\0")))
+    for depth in (16, 17, 18):
+        nested = b"\x80"
+        for _ in range(depth):
+            nested = bytes([0xC0 + len(nested)]) + nested
+        yield case(f"header-nested-{depth}", world, replace(bundle, headers=(*raw[:-1], nested)))
     yield case("header-two-fields", world, replace(bundle, headers=(*raw[:-1], b"\xc2\x80\x80")))
 
 
