@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import coincurve
 import rlp
 import sha3
+from rlp.codec import encode_raw
 
 from silkledger.evidence.header import EngineKind, Header, decode_header
 from silkledger.evidence.lineage import ValidatorRules
@@ -122,11 +123,11 @@ class QbftChain:
         items[DIFFICULTY], items[MIX], items[NONCE] = b"\x01", MIX_HASH, bytes(8)
         items[EXTRA_DATA] = _extra_data(members, turn, [])
         if number:
-            digest = keccak(rlp.encode(items))
+            digest = keccak(encode_raw(items))
             sealers = _enough(members, proposer) if turn.sealers is None else turn.sealers
             items[EXTRA_DATA] = _extra_data(members, turn, [sealer.seal(digest) for sealer in sealers])
         self.members.append(members)
-        self.headers.append(decode_header(rlp.encode(items), EngineKind.QBFT))
+        self.headers.append(decode_header(encode_raw(items), EngineKind.QBFT))
         if number % self.rules.epoch_length == 0:
             self._votes.cast = []
         elif turn.vote is not None:
@@ -140,7 +141,7 @@ def _extra_data(members: Sequence[Validator], turn: Turn, seals: Sequence[bytes]
         vote = [bytes(subject.address), b"\xff" if add else b""]
     round_ = rlp.sedes.big_endian_int.serialize(turn.round)
     listed = [bytes(member.address) for member in members]
-    encoded: bytes = rlp.encode([bytes(32), listed, vote, round_, list(seals)])
+    encoded: bytes = encode_raw([bytes(32), listed, vote, round_, list(seals)])
     return encoded
 
 
@@ -187,7 +188,7 @@ class SealedNode:
         items = rlp.decode(raw[0])
         items[NUMBER] = b""
         return cls(
-            node, QbftChain([rlp.encode(items), *raw], genesis, epoch_length=epoch_length, turns=turns)
+            node, QbftChain([encode_raw(items), *raw], genesis, epoch_length=epoch_length, turns=turns)
         )
 
     def network(self, network: Network) -> Network:

@@ -12,6 +12,7 @@ from silkledger.cli.exit_codes import ExitCode
 from tests.support.qbft_chain import Turn
 from tests.unit.evidence.sealed_world import AS_OF, FOUR, SealedWorld
 from tests.unit.evidence.test_equivocation import VKEY, note
+from tests.unit.evidence.world import DOCUMENT
 
 RUNNER = CliRunner()
 
@@ -57,3 +58,18 @@ def test_what_is_no_proof(tmp_path: Path) -> None:
     bad.write_bytes(b"\xa0")
     assert run("verify", bad)[0] == ExitCode.FAILED
     assert run("verify", tmp_path / "absent")[0] == ExitCode.USAGE
+
+
+def test_sealed_evidence_is_a_production_pass_and_exits_zero(tmp_path: Path) -> None:
+    """The counterpart: what the same command line says of a ledger on which nobody signed twice."""
+    sealed = SealedWorld(replay=False)
+    document, evidence, roots = (tmp_path / name for name in ("document", "evidence", "roots"))
+    document.write_bytes(DOCUMENT)
+    evidence.write_bytes(sealed.bundle().encode())
+    roots.write_text(sealed.roots().to_json())
+    arguments = ["evidence", "verify", str(document), str(evidence), "--trust-roots", str(roots), "--json"]
+    result = RUNNER.invoke(app, arguments)
+    verdict = json.loads(result.stdout)
+    assert (result.exit_code, verdict["outcome"]) == (0, "PASS"), verdict
+    document.write_bytes(DOCUMENT + b" ")
+    assert RUNNER.invoke(app, arguments).exit_code == ExitCode.FAILED
