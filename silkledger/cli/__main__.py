@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from silkledger.cli import audits, documents, evidence, identities, reconciliations, settlements, stacks
+from silkledger.cli import audits, documents, evidence, identities, logs, reconciliations, settlements, stacks
 from silkledger.cli.exit_codes import MEANINGS
 
 _EPILOG = "Exit status: " + "; ".join(f"{int(code)} {meaning}" for code, meaning in MEANINGS) + "."
@@ -27,6 +27,7 @@ app.add_typer(settlements.app, name="settlement")
 app.add_typer(reconciliations.statements, name="statement")
 reconciliations.add_to(app)
 app.add_typer(audits.app, name="audit")
+app.add_typer(logs.app, name="log")
 
 
 def main() -> None:
