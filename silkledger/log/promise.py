@@ -1,7 +1,7 @@
 """Promises: the log's signature that it accepted these statements and by when it will have logged them.
 
-"Accepted" means durable. A promise whose time has passed, and no receipt for one of its ids, proves that the
-log broke its word. One signature covers the ordered list of ids of one call.
+"Accepted" means durable. A log that has not logged one of the ids by then broke its word; what shows that is
+told in docs/formats/promise.md. One signature covers the ordered list of ids of one call.
 """
 
 from __future__ import annotations
