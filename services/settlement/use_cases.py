@@ -30,9 +30,10 @@ from services.settlement.domain import (
 from services.settlement.errors import SettlementError, not_found, refused_message
 from services.settlement.exchange import delivery, statements
 from services.settlement.exchange.delivery import Delivery
-from services.settlement.iso20022.pacs import CreditTransferMessage, StatusReport, parse_credit_transfer
+from services.settlement.iso20022.pacs import CreditTransferMessage, parse_credit_transfer
 from services.settlement.iso20022.refusal import MessageRefused
 from services.settlement.payments import outbox
+from services.settlement.payments.finality import Settled, read_finality
 from services.settlement.payments.office import (
     ACCEPT,
     CONFIRM,
@@ -43,7 +44,6 @@ from services.settlement.payments.office import (
     Counterparty,
     Office,
     Request,
-    read_status_report,
     refused_statement,
 )
 from services.settlement.payments.reading import PaymentView, views
@@ -51,9 +51,6 @@ from services.settlement.reconciliation.model import LegKey, same_bic
 from silkledger.runtime.auth import Caller
 from silkledger.statement import StatementError
 from silkledger.values import Digest
-
-FINAL_STATUS: Final = "ACSC"
-"""The institution's status that settles."""
 
 DEFAULT_PAGE: Final = 100
 
@@ -122,16 +119,13 @@ class SettlementUseCases:
         self.office.require_own(caller)
         if (first := await self.office.known(caller, request)) is not None:
             return first
-        said = read_status_report(message)
-        institution = self.office.bank.institution
+        bank = self.office.bank
+        said = read_finality(message, bank.accounts, bank.zone)
+        institution = bank.institution
         try:
             await self.office.signed_by(raw, message, institution)
         except StatementError as error:
             raise refused_statement(error, "SIGNER_NOT_SETTLEMENT_INSTITUTION") from None
-        for one in said.statuses:
-            if one.status != FINAL_STATUS:
-                where = f"message{one.path}/TxSts"
-                raise SettlementError("STATUS_NOT_FINAL", f"{one.status} settles nothing", field=where)
         digest = hashlib.sha256(message).digest()
         async with self.office.once(caller, request) as commit:
             if commit.first is not None:
@@ -236,11 +230,10 @@ def _credit_transfer(message: bytes) -> CreditTransferMessage:
         raise refused_message(error) from None
 
 
-async def _named(conn: AsyncConnection, said: StatusReport) -> list[Payment]:
-    """The payments of ours that the report names, by UETR and, where it gives one, transaction id."""
-    found = []
-    for one in said.statuses:
-        for item in await storage.by_uetr(conn, one.uetr):
-            if not one.transaction_id or one.transaction_id == item.terms.transaction_id:
-                found.append(item)
-    return found
+async def _named(conn: AsyncConnection, said: Sequence[Settled]) -> list[Payment]:
+    """The payments of ours that the message says are settled, each once. Raises: SettlementError."""
+    found: dict[bytes, Payment] = {}
+    for one in said:
+        for item in one.among(await storage.by_uetr(conn, one.uetr)):
+            found[item.payment_id] = item
+    return list(found.values())

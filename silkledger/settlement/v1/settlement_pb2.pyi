@@ -588,7 +588,7 @@ class ConfirmSettlementRequest(_message.Message):
     SIGNED_STATEMENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     message: _builtins.bytes
-    """pacs.002 of the settlement institution."""
+    """pacs.002 (ACSC) or camt.054 (booked) of the settlement institution."""
     signed_statement: _builtins.bytes
     """The institution's signed statement over the message's digest."""
     def __init__(

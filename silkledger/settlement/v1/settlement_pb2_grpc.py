@@ -144,7 +144,7 @@ class SettlementServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmSettlement(self, request, context):
-        """The settlement institution's pacs.002: the only thing that makes a payment SETTLED.
+        """The settlement institution's pacs.002 or camt.054: the only thing that makes a payment SETTLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

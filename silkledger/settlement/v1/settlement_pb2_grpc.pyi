@@ -46,7 +46,7 @@ class SettlementServiceStub:
     ReportSettled: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ReportSettledRequest, _settlement_pb2.ReportSettledResponse]
     """This bank's own word that it saw the money move. Information, not finality."""
     ConfirmSettlement: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ConfirmSettlementRequest, _settlement_pb2.ConfirmSettlementResponse]
-    """The settlement institution's pacs.002: the only thing that makes a payment SETTLED."""
+    """The settlement institution's pacs.002 or camt.054: the only thing that makes a payment SETTLED."""
     GetPayment: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.GetPaymentRequest, _settlement_pb2.GetPaymentResponse]
     ListPayments: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ListPaymentsRequest, _settlement_pb2.ListPaymentsResponse]
     ImportStatement: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ImportStatementRequest, _settlement_pb2.ImportStatementResponse]
@@ -73,7 +73,7 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     ReportSettled: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ReportSettledRequest, _settlement_pb2.ReportSettledResponse]  # type: ignore[assignment]
     """This bank's own word that it saw the money move. Information, not finality."""
     ConfirmSettlement: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ConfirmSettlementRequest, _settlement_pb2.ConfirmSettlementResponse]  # type: ignore[assignment]
-    """The settlement institution's pacs.002: the only thing that makes a payment SETTLED."""
+    """The settlement institution's pacs.002 or camt.054: the only thing that makes a payment SETTLED."""
     GetPayment: _aio.UnaryUnaryMultiCallable[_settlement_pb2.GetPaymentRequest, _settlement_pb2.GetPaymentResponse]  # type: ignore[assignment]
     ListPayments: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ListPaymentsRequest, _settlement_pb2.ListPaymentsResponse]  # type: ignore[assignment]
     ImportStatement: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ImportStatementRequest, _settlement_pb2.ImportStatementResponse]  # type: ignore[assignment]
@@ -139,7 +139,7 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _settlement_pb2.ConfirmSettlementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_settlement_pb2.ConfirmSettlementResponse, _abc.Awaitable[_settlement_pb2.ConfirmSettlementResponse]]:
-        """The settlement institution's pacs.002: the only thing that makes a payment SETTLED."""
+        """The settlement institution's pacs.002 or camt.054: the only thing that makes a payment SETTLED."""
 
     @_abc_1.abstractmethod
     def GetPayment(

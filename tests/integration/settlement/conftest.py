@@ -47,8 +47,8 @@ from tests.support.postgres import *  # noqa: F403
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "samples" / "iso20022"
 ROLES = {"bank": identity.ROLE_BANK, "settlement-institution": identity.ROLE_SETTLEMENT_INSTITUTION}
-EXPIRY_BLOCKS = 900
-"""Of both banks; a minute and a half here, unless a test makes blocks faster."""
+EXPIRY_BLOCKS = 400
+"""Of both banks; forty seconds here at the least, unless a test makes blocks faster."""
 VAULT = (
     "payment",
     "payment_change",

@@ -21,6 +21,7 @@ from tests.integration.settlement.conftest import EXPIRY_BLOCKS, SAMPLES, Connec
 from tests.integration.settlement.test_refusals import PACS, UETR, delivered, later, rid
 from tests.support.anvil import FAST, eventually
 from tests.support.grpc_clients import refusal_of
+from tests.unit.services.settlement.test_finality import notification
 
 BATCH = (SAMPLES / "pacs.008-batch.xml").read_bytes()
 EXPIRED_ON_CHAIN = 8
@@ -49,7 +50,7 @@ async def until(stub: Any, leg: pb.LegId, state: int, what: str, evidence: int =
             return False
         return found.state == state and found.evidence >= evidence
 
-    await eventually(there, what, timeout_s=45)
+    await eventually(there, what, timeout_s=120, pause_s=0.1)
     return found
 
 
@@ -94,6 +95,35 @@ async def test_what_nobody_accepts_expires_and_what_was_accepted_does_not(
     await until(a, kept, pb.PAYMENT_STATE_ACCEPTED, "the accepted one is as it was")
 
 
+async def test_the_institutions_signed_notification_settles_and_a_banks_does_not(
+    stage: Stage, connect: Connect
+) -> None:
+    b = connect(stage.b, stage.b.client)
+    uetr = str(uuid.uuid4())
+    content, raw = delivered(stage, stage.a.account, uetr=uetr)
+    request = pb.DeliverPaymentRequest(request_id=rid(), delivery=content, signed_statement=raw)
+    await connect(stage.b, stage.a.client).DeliverPayment(request)
+    leg = pb.LegId(uetr=uetr, role=pb.LEG_ROLE_CUSTOMER)
+    await b.AcceptPayment(pb.AcceptPaymentRequest(request_id=rid(), leg=leg))
+    message = notification().replace(b"SAMPLECNY0001", b"SAMPLECNY0002").replace(b"DBIT", b"CRDT")
+    message = message.replace(UETR, uetr.encode())
+    for signer, reason in (
+        (stage.a.account, "SIGNER_NOT_SETTLEMENT_INSTITUTION"),
+        (stage.institution, ""),
+    ):
+        said = pb.ConfirmSettlementRequest(
+            request_id=rid(), message=message, signed_statement=stage.statement(signer, message)
+        )
+        if reason:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await b.ConfirmSettlement(said)
+            assert refusal_of(caught.value).reason == reason
+            continue
+        (done,) = (await b.ConfirmSettlement(said)).payments
+        assert (done.leg, done.state) == (leg, pb.PAYMENT_STATE_SETTLED)
+        assert done.history[-1].by == str(stage.did(stage.institution))
+
+
 async def test_a_delivery_refused_for_good_is_rejected_and_not_repeated(
     stage: Stage, connect: Connect
 ) -> None:
@@ -131,7 +161,7 @@ async def test_a_dead_counterparty_holds_up_nobody_else(stage: Stage, connect: C
         page = await b.ListPayments(pb.ListPaymentsRequest(page_size=1000))
         return leg.uetr in {payment.leg.uetr for payment in page.payments}
 
-    await eventually(there, "bank B has its payment", timeout_s=15)
+    await eventually(there, "bank B has its payment", timeout_s=20, pause_s=0.1)
     silent.close()
 
 
@@ -145,7 +175,7 @@ async def test_details_go_to_nobody_but_the_bank_of_the_certificate(stage: Stage
     async def tried() -> bool:
         return bool((await letters(stage, leg.uetr))[0].attempts)
 
-    await eventually(tried, "bank A tried to deliver", timeout_s=30)
+    await eventually(tried, "bank A tried to deliver", timeout_s=60, pause_s=0.1)
     (letter,) = await letters(stage, leg.uetr)
     assert letter.last_error == f"the certificate at {stage.b.address} is not that of {other}"
     assert letter.done_ms is None

@@ -46,7 +46,7 @@ async def test_from_submission_to_reconciliation(stage: Stage, connect: Connect)
                 return False
             return bool(found.payment.state == pb.PAYMENT_STATE_VALIDATED)
 
-        await eventually(delivered, f"{leg.uetr} is delivered", timeout_s=30)
+        await eventually(delivered, f"{leg.uetr} is delivered", timeout_s=60, pause_s=0.1)
         ours = (await a.GetPayment(pb.GetPaymentRequest(leg=leg))).payment
         theirs = (await b.GetPayment(pb.GetPaymentRequest(leg=leg))).payment
         assert (ours.payment_id, ours.commitment) == (theirs.payment_id, theirs.commitment)
@@ -61,7 +61,7 @@ async def test_from_submission_to_reconciliation(stage: Stage, connect: Connect)
             found = await a.GetPayment(pb.GetPaymentRequest(leg=leg))
             return bool(found.payment.state == pb.PAYMENT_STATE_ACCEPTED)
 
-        await eventually(told, "bank A knows of the acceptance", timeout_s=30)
+        await eventually(told, "bank A knows of the acceptance", timeout_s=60, pause_s=0.1)
 
     reported = await a.ReportSettled(pb.ReportSettledRequest(request_id=rid(), leg=legs[0]))
     assert reported.payment.state == pb.PAYMENT_STATE_SETTLEMENT_REPORTED
@@ -88,14 +88,14 @@ async def test_from_submission_to_reconciliation(stage: Stage, connect: Connect)
             found = await a.GetPayment(pb.GetPaymentRequest(leg=leg))
             return bool(found.payment.evidence == chain.EVIDENCE_STAGE_FINAL)
 
-        await eventually(final, "settlement is final on chain", timeout_s=60)
+        await eventually(final, "settlement is final on chain", timeout_s=120, pause_s=0.1)
         ours = (await a.GetPayment(pb.GetPaymentRequest(leg=leg))).payment
 
         async def settled(key: bytes = ours.payment_id) -> bool:
             (found,) = await view(node, stage.network, "SettlementLedger", "paymentOf", (key,))
             return bool(found[1] == 4)
 
-        await eventually(settled, "the contract says settled", timeout_s=30)
+        await eventually(settled, "the contract says settled", timeout_s=60, pause_s=0.1)
         (onchain,) = await view(node, stage.network, "SettlementLedger", "paymentOf", (ours.payment_id,))
         assert ours.commitment in onchain
         assert [c.state for c in ours.history][:3] == [
