@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from silkledger.cli import equivocations
+from silkledger.cli import breaches, equivocations
 from silkledger.cli.context import AllowUnsealed, JsonOption
 from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output
 
 app = typer.Typer(help="Evidence files: verify offline.", no_args_is_help=True)
 app.add_typer(equivocations.app, name="equivocation")
+app.add_typer(breaches.app, name="breach")
 
 
 @app.callback()
