@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,6 +32,23 @@ class LogAudit:
     anchors: int
     differences: tuple[Difference, ...]
     unavailable: tuple[str, ...]
+
+
+class EntriesUnavailable(RuntimeError):
+    """A source cannot give the log's entries. The message says why."""
+
+
+class EntriesSource(Protocol):
+    """Where a log's entries are read that is no database: the log itself, or a mirror."""
+
+    @property
+    def name(self) -> str: ...
+
+    def entries(self, upto: int) -> AsyncIterator[tuple[int, bytes]]:
+        """(leaf index, leaf) from 0 to `upto`, not included; fewer if it has fewer. Raises:
+        EntriesUnavailable.
+        """
+        ...
 
 
 async def anchors_of(replayed: AsyncConnection, origin: str, upto_block: int) -> list[tuple[int, bytes]]:
@@ -55,32 +73,64 @@ async def audit_log(database: str, live: AsyncConnection, anchors: Sequence[tupl
         differences += _check_entry(database, stored, raw)  # (1) (2)
         tree.append(raw)
     differences += await _check_nodes(database, live, nodes, tree.size)  # (3)
+    unavailable = _check_anchors(database, tree, anchors, differences)  # (4)
+    return LogAudit(tree.size, len(anchors), tuple(differences), tuple(unavailable))
+
+
+async def audit_source(source: EntriesSource, anchors: Sequence[tuple[int, bytes]]) -> LogAudit:
+    """Steps (1) and (4) on a log's entries as the log or a mirror gives them, up to the last anchored one."""
+    tree = Tree(MemoryStore())
+    differences: list[Difference] = []
     unavailable = []
-    for size, root in anchors:  # (4)
-        if size > tree.size:
-            unavailable.append(f"{database}: the log's entries {tree.size} to {size - 1}, which are anchored")
-        elif tree.root(size) != root:
+    wanted = anchors[-1][0] if anchors else 0
+    try:
+        async for index, raw in source.entries(wanted):
+            if index != tree.size or index >= wanted:
+                break
+            differences += _check_statement(source.name, index, raw)  # (1)
+            tree.append(raw)
+    except EntriesUnavailable as error:
+        unavailable.append(f"{source.name}: {error}")
+    unavailable += _check_anchors(source.name, tree, anchors, differences)  # (4)
+    return LogAudit(tree.size, len(anchors), tuple(differences), tuple(unavailable))
+
+
+def _check_anchors(
+    database: str, tree: Tree, anchors: Sequence[tuple[int, bytes]], differences: list[Difference]
+) -> list[str]:
+    """Adds the differences; what is UNAVAILABLE."""
+    missing = [size for size, _ in anchors if size > tree.size]
+    for size, root in anchors:
+        if size <= tree.size and tree.root(size) != root:
             found = f"the entries have root {shown(tree.root(size))}"
             differences.append(
                 Difference(database, "leaf", f"tree size {size}", "root", f"anchored {shown(root)}", found)
             )
-    return LogAudit(tree.size, len(anchors), tuple(differences), tuple(unavailable))
+    if not missing:
+        return []
+    return [f"{database}: the log's entries {tree.size} to {max(missing) - 1}, which are anchored"]
 
 
 def _leaf(database: str, index: int, field: str, replayed: str, found: str) -> Difference:
     return Difference(database, "entry", f"leaf_index={index}", field, replayed, found)
 
 
-def _check_entry(database: str, stored: StatementRow, raw: bytes) -> list[Difference]:
-    index = stored.leaf_index
+def _check_statement(database: str, index: int, raw: bytes) -> list[Difference]:
     try:
-        computed = row_of(index, raw)
         statement = parse_statement(raw)
         key = statement.carried_key()
         if key is not None:
             statement.verify(key)
     except StatementError as error:
         return [_leaf(database, index, "raw", "a signed statement", f"{error}")]
+    return []
+
+
+def _check_entry(database: str, stored: StatementRow, raw: bytes) -> list[Difference]:
+    index = stored.leaf_index
+    if bad := _check_statement(database, index, raw):
+        return bad
+    computed = row_of(index, raw)
     return [
         _leaf(database, index, name, shown(getattr(computed, name)), shown(getattr(stored, name)))
         for name in differing_fields(stored, computed)

@@ -22,6 +22,9 @@ from silkledger.projections.settlements import SettlementsProjector
 from silkledger.runtime.db import Database
 from silkledger.values import BlockRef
 
+Advance = Callable[[int, int], None]
+"""Told with every step: blocks read in it, and blocks that there are to read in all."""
+
 
 def projectors() -> tuple[Projector, ...]:
     """Every projection there is. A service's database has those of them that it uses."""
@@ -46,7 +49,7 @@ async def rebuilt(
     profile: EngineProfile,
     node_url: str,
     folder: Path,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> AsyncIterator[tuple[Database, BlockRef]]:
     """A fresh database with everything up to the node's present head; yields it with the last final block.
 
@@ -63,7 +66,7 @@ async def rebuilt(
         while follower.head.number < target:
             before = follower.head.number
             await follower.step()
-            advance(max(follower.head.number - before, 0))
+            advance(max(follower.head.number - before, 0), target + 1)
         yield database, follower.final
     finally:
         await node.close()

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from sqlalchemy import func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.audit.compare import compare_table
 from silkledger.audit.databases import Databases, DatabaseUnreadable, snapshot
-from silkledger.audit.entries import LogAudit, anchors_of, audit_log
-from silkledger.audit.rebuild import compared_tables, projectors, rebuilt
-from silkledger.audit.report import Difference, Report, Total
+from silkledger.audit.entries import EntriesSource, LogAudit, anchors_of, audit_log, audit_source
+from silkledger.audit.rebuild import Advance, compared_tables, projectors, rebuilt
+from silkledger.audit.report import Anchoring, Difference, Report, Total
 from silkledger.client.roots import unsealed_trust_roots
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.trust_roots import PinnedLog
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
-from silkledger.evm.tables import CHAIN_CURSOR
-from silkledger.values import BlockRef
+from silkledger.evm.tables import CHAIN_BLOCK, CHAIN_CURSOR
+from silkledger.projections.anchors import anchor
+from silkledger.registry.histories import origin_id
+from silkledger.values import BlockHash, BlockRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +37,103 @@ class Audited:
 
 
 @dataclass(slots=True)
-class _Findings:
+class Findings:
+    """What was found so far."""
+
     totals: list[Total]
     differences: list[Difference]
     unavailable: list[str]
     log: LogAudit
 
+    @classmethod
+    def none(cls) -> Self:
+        return cls([], [], [], LogAudit(0, 0, (), ()))
+
 
 async def replay_ledger(
-    audited: Audited, node_url: str, databases: Databases, advance: Callable[[int], None]
+    audited: Audited,
+    node_url: str,
+    databases: Databases,
+    advance: Advance,
+    source: EntriesSource | None = None,
+    upto: int | None = None,
 ) -> Report:
-    """Reads the chain from genesis and compares every database up to the block that both have as final.
+    """Reads the chain from genesis and compares every database up to the block that both have as final. With
+    `source` the log's entries are audited from there as well. With `upto` the report is as of that block, if
+    it is final: of the same databases it is the same report again, however far the chain has grown.
 
     Raises: FollowerHalted, ContractMismatch, NodeError when the chain itself cannot be read or verified.
     """
-    findings = _Findings([], [], [], LogAudit(0, 0, (), ()))
+    findings = Findings.none()
     with tempfile.TemporaryDirectory(prefix="silkledger-replay-") as folder:
         arguments = (audited.network, audited.profile, node_url, Path(folder), advance)
-        async with rebuilt(*arguments) as (database, final), database.read() as replayed:
+        async with rebuilt(*arguments) as (database, newest), database.read() as replayed:
+            final = await _as_of(replayed, newest, upto)
             for name, url in databases.urls:
-                await _compare(audited, name, url, replayed, final, findings)
-            if not any(name == "ledger" for name, _ in databases.urls):
-                findings.unavailable.append("the log's entries: no ledger database was named")
+                await compare_database(audited, name, url, replayed, final, findings)
+            if source is not None:
+                await _audit_source(audited, source, replayed, final, findings)
+            elif not any(name == "ledger" for name, _ in databases.urls):
+                findings.unavailable.append("the log's entries: no database, log or mirror of them was named")
             events = await _count_events(replayed, final.number)
-    return _report(audited, final, events, findings)
+            anchors = await _anchors(replayed, audited.origin, final)
+    return _report(audited, final, events, findings, anchors)
 
 
-async def _compare(
+async def _as_of(replayed: AsyncConnection, newest: BlockRef, upto: int | None) -> BlockRef:
+    if upto is None or upto >= newest.number:
+        return newest
+    query = select(CHAIN_BLOCK.c.hash, CHAIN_BLOCK.c.time).where(CHAIN_BLOCK.c.number == upto)
+    row = (await replayed.execute(query)).one()
+    return BlockRef(upto, BlockHash(bytes(row.hash)), row.time)
+
+
+async def _audit_source(
+    audited: Audited,
+    source: EntriesSource,
+    replayed: AsyncConnection,
+    final: BlockRef,
+    findings: Findings,
+) -> None:
+    log = await audit_source(source, await anchors_of(replayed, audited.origin, final.number))
+    findings.log = log
+    findings.totals.append(Total(source.name, "leaf", log.entries, len(log.differences), final.number))
+    findings.differences += log.differences
+    findings.unavailable += log.unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchors:
+    """The log's anchors: what was registered when, and the blocks to pin."""
+
+    timeline: tuple[Anchoring, ...]
+    blocks: dict[int, BlockHash]
+
+
+async def _anchors(replayed: AsyncConnection, origin: str, final: BlockRef) -> _Anchors:
+    block = CHAIN_BLOCK.c
+    query = (
+        select(block.number, block.hash, block.time, anchor.c.size, anchor.c.prev_size)
+        .join(anchor, anchor.c.block_number == block.number)
+        .where(anchor.c.origin_id == origin_id(origin), block.number <= final.number)
+        .order_by(anchor.c.size)
+    )
+    rows = (await replayed.execute(query)).all()
+    return _Anchors(
+        tuple(Anchoring(row.number, row.time, row.size, row.size - row.prev_size) for row in rows),
+        {row.number: BlockHash(bytes(row.hash)) for row in rows},
+    )
+
+
+async def compare_database(
     audited: Audited,
     name: str,
     url: str,
     replayed: AsyncConnection,
     final: BlockRef,
-    findings: _Findings,
+    findings: Findings,
 ) -> None:
+    """Adds what one database says otherwise than `replayed`, up to the block that both have as final."""
     try:
         async with snapshot(name, url) as live:
             upto = min(final.number, await live.scalar(select(CHAIN_CURSOR.c.final_number)) or 0)
@@ -97,10 +162,10 @@ async def _count_events(replayed: AsyncConnection, upto: int) -> int:
     return total
 
 
-def _report(audited: Audited, final: BlockRef, events: int, findings: _Findings) -> Report:
+def _report(audited: Audited, final: BlockRef, events: int, findings: Findings, anchors: _Anchors) -> Report:
     network = audited.network
     log = PinnedLog(audited.origin, audited.log_verifier_key)
-    roots = unsealed_trust_roots(network, audited.profile, log, {final.number: final.hash})
+    roots = unsealed_trust_roots(network, audited.profile, log, {**anchors.blocks, final.number: final.hash})
     assumptions: tuple[str, ...] = ()
     if audited.profile.header_kind is EngineKind.NO_SEALS:
         assumptions = (
@@ -117,5 +182,6 @@ def _report(audited: Audited, final: BlockRef, events: int, findings: _Findings)
         differences=tuple(findings.differences),
         unavailable=tuple(findings.unavailable),
         assumptions=assumptions,
+        timeline=anchors.timeline,
         trust_roots=roots,
     )

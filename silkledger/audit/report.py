@@ -41,6 +41,18 @@ class Total:
     upto_block: int
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Anchoring:
+    """One anchor of the log: so many entries were registered in this block."""
+
+    block: int
+    time: int
+    """Unix seconds."""
+    size: int
+    """Of the tree then."""
+    entries: int
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """The whole result."""
@@ -56,8 +68,17 @@ class Report:
     differences: tuple[Difference, ...]
     unavailable: tuple[str, ...]
     assumptions: tuple[str, ...]
+    timeline: tuple[Anchoring, ...]
+    """The log's anchors, oldest first."""
     trust_roots: TrustRoots
-    """Pin the last final block."""
+    """Pin the last final block and every block that registered entries: evidence of any age verifies as of
+    one of them, or as of a block whose headers lead to one.
+    """
+
+    @property
+    def verdict(self) -> str:
+        """CLEAN, DIFFERENT, or INCOMPLETE: no difference, but not everything could be had."""
+        return "CLEAN" if self.clean else ("DIFFERENT" if self.differences else "INCOMPLETE")
 
     @property
     def clean(self) -> bool:
@@ -93,5 +114,6 @@ class Report:
             "differences": [asdict(difference) for difference in sorted(self.differences)],
             "unavailable": sorted(self.unavailable),
             "assumptions": list(self.assumptions),
-            "verdict": "CLEAN" if self.clean else ("DIFFERENT" if self.differences else "INCOMPLETE"),
+            "timeline": [asdict(anchoring) for anchoring in self.timeline],
+            "verdict": self.verdict,
         }

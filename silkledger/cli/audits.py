@@ -10,12 +10,14 @@ from rich.markup import escape
 
 from silkledger.cli.context import (
     DEFAULT_DATA,
+    AsOption,
     CommandFailed,
     DataOption,
     JsonOption,
     Session,
     run,
 )
+from silkledger.cli.entry_sources import source_of
 from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output, block_text
 
@@ -37,25 +39,43 @@ def replay(
         list[str] | None,
         typer.Option(help="NAME=URL of a database to compare; default: those of the embedded stack."),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the report here (JSON).")] = None,
-    trust_roots: Annotated[
-        Path | None, typer.Option(help="Write trust roots that pin the last final block here.")
+    mirror: Annotated[
+        Path | None, typer.Option(help="Audit the log's entries from this mirror of it as well.")
     ] = None,
+    upto_block: Annotated[
+        int | None, typer.Option(min=0, help="Report as of this block. Default: the last final one.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report here (JSON).")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report here as a web page (HTML).")] = None,
+    trust_roots: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write trust roots here that pin the last final block and every block with an anchor."
+        ),
+    ] = None,
+    alias: AsOption = "",
     data: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
 ) -> None:
     """Replay the chain from genesis, verify every block, and compare every projection row.
 
+    The log's entries are read from the ledger's database; without one, from a mirror, or from the log itself
+    as an auditor (--as).
+
     Exit 0: no difference. Exit 1: each difference is named by database, table, key, field and both values.
     Exit 7: no difference found, but something could not be had (UNAVAILABLE, counted and listed).
     """
     output = Output(as_json)
-    session = Session(data, "", output)
+    session = Session(data, alias, output)
 
     async def work() -> ExitCode:
-        result = await _replay(session, node, database or [])
+        from silkledger.audit.page import page
+
+        result = await _replay(session, node, database or [], mirror, upto_block)
         if report is not None:
             report.write_text(result.to_json(), encoding="utf-8")
+        if html is not None:
+            html.write_text(page(result), encoding="utf-8")
         if trust_roots is not None:
             trust_roots.write_text(result.trust_roots.to_json(), encoding="utf-8")
         output.result(result.document(), lambda: show_report(output, result))
@@ -66,7 +86,9 @@ def replay(
     run(output, work())
 
 
-async def _replay(session: Session, node: str, database: list[str]) -> Report:
+async def _replay(
+    session: Session, node: str, database: list[str], mirror: Path | None, upto: int | None
+) -> Report:
     """Raises: `CommandFailed` when the chain cannot be read, or does not verify."""
     from silkledger.audit.databases import Databases
     from silkledger.audit.replay import Audited, replay_ledger
@@ -82,13 +104,21 @@ async def _replay(session: Session, node: str, database: list[str]) -> Report:
     databases = named if database else Databases.embedded(session.directory.root)
     file = session.network_file
     audited = Audited(file.to_network(), profile_named(file.engine), file.origin, file.log_verifier_key)
+    source = source_of(session, mirror)
     try:
         with session.output.progress("replaying blocks", None) as advance:
-            return await replay_ledger(audited, node or file.node_url, databases, advance)
+            return await replay_ledger(audited, node or file.node_url, databases, advance, source, upto)
     except NodeUnavailable as error:
         raise CommandFailed(ExitCode.UNAVAILABLE, str(error)) from error
     except (FollowerHalted, ContractMismatch, NodeLied) as error:
         raise CommandFailed(ExitCode.FAILED, f"the chain does not verify: {error}") from error
+
+
+_VERDICTS = {
+    "CLEAN": "[bold green]CLEAN[/]",
+    "DIFFERENT": "[bold red]DIFFERENT[/]",
+    "INCOMPLETE": "[bold yellow]INCOMPLETE[/]",
+}
 
 
 def show_report(output: Output, report: Report) -> None:
@@ -107,5 +137,4 @@ def show_report(output: Output, report: Report) -> None:
         )
     for item in report.unavailable:
         output.say(f"[yellow]UNAVAILABLE:[/] {escape(item)}")
-    verdict = "[bold red]DIFFERENT[/]" if report.differences else "[bold green]CLEAN[/]"
-    output.say(f"{verdict}; report digest {report.digest}")
+    output.say(f"{_VERDICTS[report.verdict]}; report digest {report.digest}")

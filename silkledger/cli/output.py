@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+FILE_WIDTH: Final = 120
+"""Columns, at least, when stdout is a file or a pipe."""
 
 
 def local_time(unix_seconds: float) -> str:
@@ -41,12 +44,26 @@ def _cell(cell: object) -> Text:
     return Text("" if cell is None else str(cell))
 
 
+class Advance(Protocol):
+    """So many steps further; `total` when it is known by now."""
+
+    def __call__(self, steps: int, total: int | None = None) -> None: ...
+
+
+def _stdout() -> Console:
+    """No terminal tells its width: then tables are wide enough for a DID beside other columns."""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = max(console.width, FILE_WIDTH)
+    return console
+
+
 class Output:
     """Where one command writes its result. Machine output is exactly one JSON document on stdout."""
 
     def __init__(self, as_json: bool, console: Console | None = None) -> None:
         self.as_json = as_json
-        self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=False)
+        self.console = console or _stdout()
         self.errors = Console(stderr=True, highlight=False)
 
     def result(self, data: dict[str, Any], show: Callable[[], None]) -> None:
@@ -83,9 +100,13 @@ class Output:
             self.errors.print(f"[bold red]error:[/] {escape(message)}", markup=True)
 
     @contextmanager
-    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """A bar on stderr for people; the yielded function advances it."""
+    def progress(self, what: str, total: int | None) -> Iterator[Advance]:
+        """A bar on stderr for people; the yielded function advances it, and may tell the total."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.errors, transient=True, disable=self.as_json) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda steps: bar.advance(task, steps)
+
+            def advance(steps: int, total: int | None = None) -> None:
+                bar.update(task, advance=steps, total=total)
+
+            yield advance

@@ -24,7 +24,7 @@ async def replay(stage: Stage, databases: Databases | None = None, node_url: str
         audited,
         node_url or file.node_url,
         databases or Databases.embedded(stage.data),
-        lambda _: None,
+        lambda _steps, _total: None,
     )
 
 

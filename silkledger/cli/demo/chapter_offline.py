@@ -22,7 +22,7 @@ def verify_offline(stage: Stage) -> None:
     for name, item in documents().items():
         view = _verify(stage, name, item.file)
         views[name] = view
-        reasons = ", ".join(check.reason for check in view.failures)
+        reasons = ", ".join(dict.fromkeys(check.reason for check in view.failures))
         rows.append((name, item.relying, view.outcome, reasons or "; ".join(view.notices)))
     stage.narrator.table("Verified offline", ("document", "for", "outcome", ""), rows)
     good = [view for name, view in views.items() if name not in (REVOKED, ORIGINAL)]
