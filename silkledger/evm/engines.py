@@ -80,6 +80,10 @@ class EngineProfile:
     """Largest number of blocks fetched in one batch."""
     header_kind: EngineKind
     """How a block hash is made from a header."""
+    transactions_root: bool
+    """Whether a header's transactions root is that of the transactions the node tells in full; then the
+    follower checks it.
+    """
     proof_kind: ProofKind
     consensus_api: str | None
     """JSON-RPC namespace that names the validators, where there is one."""
@@ -115,6 +119,7 @@ ANVIL: Final = EngineProfile(
     block_time_s=1.0,
     log_range=100,
     header_kind=EngineKind.NO_SEALS,
+    transactions_root=True,
     proof_kind=ProofKind.UNSEALED_HEADERS,
     consensus_api=None,
     fee_bump_percent=None,
@@ -136,6 +141,7 @@ BESU_QBFT: Final = EngineProfile(
     block_time_s=2.0,
     log_range=500,
     header_kind=EngineKind.QBFT,
+    transactions_root=True,
     proof_kind=ProofKind.SEALED_HEADERS,
     consensus_api="qbft",
     fee_bump_percent=10,
@@ -154,6 +160,7 @@ INJECTIVE: Final = EngineProfile(
     block_time_s=1.0,
     log_range=100,
     header_kind=EngineKind.NO_SEALS,
+    transactions_root=False,
     proof_kind=ProofKind.NONE,
     consensus_api=None,
     fee_bump_percent=10,

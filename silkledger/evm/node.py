@@ -29,6 +29,7 @@ from silkledger.evm.port import (
     TransactionReceipt,
     TransactionRefused,
 )
+from silkledger.evm.transaction_bytes import transaction_from_rpc
 from silkledger.values import Address, BlockHash, TxHash
 
 __all__ = [
@@ -94,7 +95,7 @@ class JsonRpcNode:
     async def full_blocks(self, first: int, last: int) -> list[FullBlock]:
         requests: list[tuple[str, list[object]]] = []
         for number in range(first, last + 1):
-            requests.append(("eth_getBlockByNumber", [hex(number), False]))
+            requests.append(("eth_getBlockByNumber", [hex(number), self._profile.transactions_root]))
             requests.append(("eth_getBlockReceipts", [hex(number)]))
         replies = [_result(reply) for reply in await self._batch(requests)]
         return [
@@ -177,6 +178,9 @@ class JsonRpcNode:
 
     def _full_block(self, number: int, block_result: object, receipts_result: object) -> FullBlock:
         with _shape(f"block {number}"):
+            transactions = None
+            if self._profile.transactions_root and block_result is not None:
+                block_result, transactions = _whole_transactions(number, _mapping(block_result, "block"))
             block = self._block(number, block_result)
             if receipts_result is None:
                 raise NodeUnavailable(f"the node has no receipts of block {number} (any more)")
@@ -186,7 +190,7 @@ class JsonRpcNode:
                 _receipt_of(block, index, _mapping(item, "receipt"))
                 for index, item in enumerate(receipts_result)
             )
-            return FullBlock(block.header, block.tx_hashes, receipts)
+            return FullBlock(block.header, block.tx_hashes, receipts, transactions)
 
     async def _ask(self, method: str, *params: object) -> object:
         """The result, where an error object means no more than that it cannot be had now."""
@@ -239,6 +243,24 @@ def _result(reply: object) -> object:
             raise NodeLied(f"the node lacks a method that its profile promises: {reply}")
         raise NodeUnavailable(str(reply))
     return reply
+
+
+def _whole_transactions(
+    number: int, fields: Mapping[str, object]
+) -> tuple[Mapping[str, object], tuple[bytes, ...]]:
+    """The block with its transactions' hashes for the transactions, and their bytes, rebuilt."""
+    told = fields.get("transactions")
+    if not isinstance(told, list):
+        raise NodeLied(f"block {number} has no list of transactions")
+    raws: list[bytes] = []
+    hashes: list[str] = []
+    for item in told:
+        transaction = _mapping(item, "transaction")
+        raws.append(transaction_from_rpc(transaction))
+        hashes.append("0x" + keccak256(raws[-1]).hex())
+        if rpc.data(transaction, "hash", 32) != keccak256(raws[-1]):
+            raise NodeLied(f"block {number}: a transaction's fields do not hash to its hash")
+    return {**fields, "transactions": hashes}, tuple(raws)
 
 
 def _receipt_of(block: Block, index: int, fields: Mapping[str, object]) -> Receipt:

@@ -57,11 +57,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class FullBlock:
-    """A block with its receipts in order. Not verified against the receipts root: see `verify_block`."""
+    """A block with its receipts in order. Not verified against the header's roots: see `verify_block`."""
 
     header: Header
     tx_hashes: tuple[TxHash, ...]
     receipts: tuple[Receipt, ...]
+    transactions: tuple[bytes, ...] | None = None
+    """The signed bytes; None where the engine has no transactions root that they could be held against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.receipts import BLOOM_SIZE, bloom_of, receipts_root
 from silkledger.evm.port import FullBlock, NodeLied
-from silkledger.values import BlockHash
+from silkledger.evm.transaction_bytes import transactions_root
+from silkledger.values import BlockHash, TxHash
 
 
 def verify_block(block: FullBlock) -> None:
@@ -15,10 +17,11 @@ def verify_block(block: FullBlock) -> None:
     Steps: (1) as many receipts as transactions, (2) every receipt's bloom is that of its logs, and together
     they are the header's bloom, so an empty answer where the bloom says otherwise is an error and not an
     empty block, (3) the gas adds up, (4) the rebuilt receipts trie has the header's root, which also proves
-    that no log is missing. The header's own hash was recomputed when it was read.
+    that no log is missing, (5) where the engine has a transactions root, the transactions are those of that
+    root and their hashes those named. The header's own hash was recomputed when it was read.
 
-    Not a verification that the network agreed on the block, nor that the transaction hashes are those of the
-    transactions root.
+    Not a verification that the network agreed on the block. Without (5) the transaction hashes are the node's
+    word; the receipts are proven in any case.
 
     Raises:
         NodeLied: with the step that failed.
@@ -40,6 +43,16 @@ def verify_block(block: FullBlock) -> None:
         raise NodeLied(f"block {number}: receipts use {used} gas, the header says {header.gas_used}")
     if receipts_root(block.receipts) != header.receipts_root:  # (4)
         raise NodeLied(f"block {number}: the receipts do not have the header's root")
+    if block.transactions is not None:  # (5)
+        _verify_transactions(block, block.transactions)
+
+
+def _verify_transactions(block: FullBlock, transactions: Sequence[bytes]) -> None:
+    number = block.header.number
+    if tuple(TxHash(keccak256(raw)) for raw in transactions) != block.tx_hashes:
+        raise NodeLied(f"block {number}: the transaction hashes are not those of the transactions")
+    if transactions_root(transactions) != block.header.transactions_root:
+        raise NodeLied(f"block {number}: the transactions do not have the header's transactions root")
 
 
 def verify_links(blocks: Sequence[FullBlock]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from eth_account import Account as OtherAccount
 
 from silkledger.evidence.header import header_from_rpc
 from silkledger.evidence.state import verify_account, verify_slot
@@ -19,6 +20,7 @@ from silkledger.evm.engines import ANVIL
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.signer import LocalSigner
 from silkledger.evm.transactions import Transaction, sign_transaction
+from silkledger.evm.verify import verify_block
 from silkledger.keys.account import Account
 from silkledger.registry.histories import history_slot
 from silkledger.values import Address
@@ -125,6 +127,30 @@ async def test_headers_hash_to_what_the_engine_says(
     for block in found:
         assert str(header_from_rpc(block).hash) == block["hash"]
     assert found[0]["parentHash"] == str(await node.genesis_hash())
+
+
+async def test_transactions_of_every_type_have_the_headers_root(
+    chain: EmbeddedChain, node: JsonRpcNode
+) -> None:
+    account = Account.generate()
+    chain.rpc("anvil_setBalance", str(account.address), hex(10**18))
+    common = {"chainId": 7317, "gas": 60_000, "to": "0x" + "77" * 20, "data": "0x01", "value": 0}
+    access = [{"address": "0x" + "88" * 20, "storageKeys": ["0x" + "01" * 32]}]
+    kinds: list[dict[str, object]] = [
+        {"gasPrice": 0},
+        {"gasPrice": 0, "type": 1, "accessList": access},
+        {"maxFeePerGas": 10, "maxPriorityFeePerGas": 0, "type": 2, "accessList": access},
+    ]
+    raws: list[bytes] = []
+    for nonce, kind in enumerate(kinds):
+        signed = OtherAccount.sign_transaction(common | kind | {"nonce": nonce}, account.export_secret())
+        raws.append(bytes(signed.raw_transaction))
+        await node.send_raw(raws[-1])
+    chain.wait_for(lambda done, mined=chain.progress.mined: done.mined >= mined + 3)
+    blocks = await node.full_blocks(1, await node.block_number())
+    for block in blocks:
+        verify_block(block)
+    assert [raw for block in blocks for raw in block.transactions or ()] == raws
 
 
 async def test_an_account_without_balance_may_send_at_price_zero(

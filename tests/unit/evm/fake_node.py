@@ -19,6 +19,7 @@ from silkledger.evm.port import (
     TransactionReceipt,
     TransactionRefused,
 )
+from silkledger.evm.transaction_bytes import transactions_root
 from silkledger.evm.transactions import SignedTransaction, decode_signed
 from silkledger.values import Address, BlockHash, TxHash
 
@@ -27,9 +28,13 @@ _TIME_ZERO = 1_700_000_000
 
 
 def make_block(
-    parent: BlockHash, number: int, entries: Sequence[tuple[TxHash, Receipt]], salt: int
+    parent: BlockHash,
+    number: int,
+    entries: Sequence[tuple[TxHash, Receipt]],
+    salt: int,
+    transactions: tuple[bytes, ...] = (),
 ) -> FullBlock:
-    """A block whose header is right for `entries`; `salt` makes siblings differ."""
+    """A block whose header is right for `entries` and their `transactions`; `salt` makes siblings differ."""
     receipts = tuple(receipt for _, receipt in entries)
     bloom = 0
     for receipt in receipts:
@@ -41,11 +46,12 @@ def make_block(
         receipts[-1].cumulative_gas_used if receipts else 0,
         _TIME_ZERO + number,
     ]
-    fixed = [bytes(parent), bytes(32), bytes(20), bytes(32), bytes(32), receipts_root(receipts)]
+    fixed = [bytes(parent), bytes(32), bytes(20), bytes(32)]
+    fixed += [transactions_root(transactions), receipts_root(receipts)]
     tail = [salt.to_bytes(4, "big"), bytes(32), bytes(8)]
     items = [*fixed, bloom.to_bytes(BLOOM_SIZE, "big"), *map(rlp.encode_int, numbers), *tail]
     header = decode_header(rlp.encode(items), EngineKind.NO_SEALS)
-    return FullBlock(header, tuple(tx_hash for tx_hash, _ in entries), receipts)
+    return FullBlock(header, tuple(tx_hash for tx_hash, _ in entries), receipts, transactions)
 
 
 @dataclass
@@ -92,10 +98,11 @@ class FakeNode:
                 receipt = Receipt(0, not self.fails(signed), gas, bloom_of(logs), logs)
                 entries.append((signed.hash, receipt))
                 self.senders[signed.hash] = (signed.sender, signed.transaction.nonce)
+            raws = tuple(self.pool[tx_hash].raw for tx_hash, _ in entries)
             for tx_hash, _ in entries:
                 self.pool.pop(tx_hash, None)
             parent = self.blocks[-1].header.hash if self.blocks else self.genesis
-            self.blocks.append(make_block(parent, len(self.blocks) + 1, entries, self.salt))
+            self.blocks.append(make_block(parent, len(self.blocks) + 1, entries, self.salt, raws))
 
     def reorg(self, depth: int, *, length: int | None = None) -> None:
         """Replace the newest `depth` blocks by `length` empty ones; their transactions are forgotten."""

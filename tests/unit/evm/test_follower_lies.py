@@ -6,13 +6,14 @@ import dataclasses
 
 import pytest
 
+from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.receipts import EventLog
 from silkledger.evm.contracts import Network
 from silkledger.evm.follower import FinalityViolated, Follower
 from silkledger.evm.port import FullBlock, NodeLied
 from silkledger.keys.account import Account
 from silkledger.runtime.db import Database
-from silkledger.values import Address, BlockHash
+from silkledger.values import Address, BlockHash, TxHash
 from tests.unit.evm.fake_node import FakeNode, make_block, without_log
 from tests.unit.evm.rig import DEEP, Recorder, on_chain, rows, send, settle
 
@@ -42,7 +43,22 @@ def _bloom_left_as_it_was(block: FullBlock) -> FullBlock:
     return dataclasses.replace(block, receipts=(dataclasses.replace(first, logs=()), *rest))
 
 
+def _other_hash(block: FullBlock) -> FullBlock:
+    _, *rest = block.tx_hashes
+    return dataclasses.replace(block, tx_hashes=(TxHash(b"\xab" * 32), *rest))
+
+
+def _other_transaction(block: FullBlock) -> FullBlock:
+    """With its hash, so that only the root can tell."""
+    assert block.transactions is not None
+    altered = block.transactions[0] + b"\x01"
+    hashes = (TxHash(keccak256(altered)), *block.tx_hashes[1:])
+    return dataclasses.replace(block, transactions=(altered, *block.transactions[1:]), tx_hashes=hashes)
+
+
 LIES = {
+    "another transaction hash": (_other_hash, "not those of the transactions"),
+    "another transaction": (_other_transaction, "transactions root"),
     "altered receipt": (_altered_receipt, "header's root"),
     "log left out": (without_log, "header's bloom"),
     "log left out, bloom kept": (_bloom_left_as_it_was, "bloom of receipt 0"),

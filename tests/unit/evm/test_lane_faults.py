@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 import pytest
 
 from silkledger.evm.contracts import Network
@@ -177,6 +180,43 @@ async def test_the_fee_is_raised_until_the_node_takes_it(
     assert states.count("FINAL") == 1
     assert set(states) == {"FINAL", "REFUSED"}
     assert {nonce for nonce, _ in await rig.attempts()} == {0}
+
+
+@pytest.mark.parametrize("first_price", [1, 7, 1000, 1001, 10**9 + 1])
+async def test_every_bid_is_at_least_a_tenth_above_the_last(
+    database: Database, fake: FakeNode, network: Network, first_price: int
+) -> None:
+    """The node refuses any smaller step, so the newest bid is in its pool only if every step was enough."""
+    profile = dataclasses.replace(WITH_FEES, min_gas_price=first_price)
+    rig = Rig(database, fake, network, profile)
+    fake.bump_percent = 10
+    await rig.enqueue("a")
+    await rig.lane.step()
+    for bids in range(2, 6):
+        await rig.later(40)
+        prices = [fake.prices[tx_hash] for tx_hash in dict.fromkeys(fake.sent)]
+        assert len(prices) == bids
+        assert all(10 * higher >= 11 * lower for lower, higher in itertools.pairwise(prices))
+        assert [signed.transaction.gas_price for signed in fake.pool.values()] == prices[-1:]
+    await rig.blocks(7)
+    await rig.lane.step()
+    assert await rig.state("a") is State.FINAL
+    assert rig.counted("a")
+
+
+async def test_bidding_ends(database: Database, fake: FakeNode, network: Network) -> None:
+    rig = Rig(database, fake, network, WITH_FEES)
+    fake.min_price = 10**12
+    await rig.enqueue("a")
+    for _ in range(15):
+        await rig.later(40)
+    assert len(await rig.attempts()) == 1 + rig.limits.max_bumps
+    assert rig.lane.problem is not None
+    fake.min_price = 0
+    await rig.later(40)
+    await rig.blocks(7)
+    await rig.lane.step()
+    assert rig.counted("a")
 
 
 async def test_a_refused_replacement_leaves_the_first_attempt_to_win(

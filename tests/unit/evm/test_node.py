@@ -99,6 +99,19 @@ async def test_a_header_that_does_not_hash_to_its_hash_is_a_lie(
         await node.block(1)
 
 
+async def test_a_transaction_that_does_not_hash_to_its_hash_is_a_lie(
+    script: Script, node: JsonRpcNode
+) -> None:
+    number = dict.fromkeys(("nonce", "gasPrice", "gas", "value", "v", "r", "s"), "0x1")
+    told = number | {"to": None, "input": "0x", "hash": "0x" + "ab" * 32}
+    script.results["eth_getBlockByNumber"]["transactions"] = [told]
+    with pytest.raises(NodeLied, match="do not hash to its hash"):
+        await node.full_blocks(1, 1)
+    script.results["eth_getBlockByNumber"]["transactions"] = ["0x" + "ab" * 32]
+    with pytest.raises(NodeLied, match="not an object"):
+        await node.full_blocks(1, 1)
+
+
 async def test_another_block_than_asked_for_is_a_lie(node: JsonRpcNode) -> None:
     with pytest.raises(NodeLied, match="asked for block 2"):
         await node.block(2)
