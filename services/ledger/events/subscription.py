@@ -101,7 +101,8 @@ class Subscription:
             if after == BLOCK_DONE:
                 number, after = number + 1, -1
             block, events = await self._block(number)
-            if block is None:
+            if block is None:  # undone meanwhile
+                number, after = number - 1, BLOCK_DONE
                 continue
             for event in events:
                 if event.log_index > after and self._wanted(event):

@@ -1,0 +1,237 @@
+"""The auditor's replay of a real ledger: clean when untouched, and every altered field is named."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Table, and_, column, select, table, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from silkledger.audit.databases import Databases
+from silkledger.audit.rebuild import compared_tables, rebuilt
+from silkledger.audit.replay import Audited, Findings, compare_database, replay_ledger
+from silkledger.audit.report import Report
+from silkledger.chain.v1 import chain_pb2 as chain
+from silkledger.log.checkpoint import LogVerifierKey
+from silkledger.projections.statements import StatementRow, entry
+from silkledger.registry.histories import origin_id
+from silkledger.runtime.db import parse_url
+from silkledger.values import BlockHash
+from tests.support.anvil import FAST
+from tests.support.grpc_clients import channel
+
+from .conftest import Ledger, id_of, reached, register, rpc
+from .test_verdicts import relay, revocation
+
+TAMPERINGS = 100
+
+
+@dataclass
+class Quiet:
+    """A ledger with some of everything in it, stopped, so that its database stays as it is."""
+
+    ledger: Ledger
+    audited: Audited
+    statements: list[bytes]
+
+    async def replay(
+        self,
+        databases: tuple[tuple[str, str], ...] | None = None,
+        source: Any = None,
+        upto: int | None = None,
+    ) -> Report:
+        named = Databases((("ledger", self.ledger.database_url),) if databases is None else databases)
+        return await replay_ledger(
+            self.audited, self.ledger.founded.url, named, lambda *_: None, source, upto
+        )
+
+
+async def _live(ledger: Ledger) -> list[bytes]:
+    account = ledger.founded.agency
+    async with channel(ledger.address, ledger.identity(account, "agency")) as connection:
+        stub: Any = rpc.LedgerServiceStub(connection)
+        raws = []
+        for _ in range(3):
+            batch = [ledger.statement(account) for _ in range(4)]
+            await stub.RegisterStatements(register(*batch))
+            await reached(stub, bytes(id_of(batch[-1])), chain.EVIDENCE_STAGE_FINAL)
+            raws += batch
+        call = revocation(ledger, account, bytes(id_of(raws[0])))
+        await stub.RelayCall(relay(call))
+        asked = chain.GetCallRequest(actor=call.actor, request_id=call.request_id)
+        deadline = time.monotonic() + 30
+        while (await stub.GetCall(asked)).status.stage != chain.EVIDENCE_STAGE_FINAL:
+            assert time.monotonic() < deadline, "the revocation is not final"
+            await asyncio.sleep(0.05)
+    return raws
+
+
+@pytest.fixture(scope="module")
+def quiet(ledger: Ledger) -> Quiet:
+    raws = asyncio.run(_live(ledger))
+    ledger.stop()
+    key = str(LogVerifierKey.of(ledger.origin, ledger.log_key.verifying_key))
+    return Quiet(ledger, Audited(ledger.founded.network, FAST, ledger.origin, key), raws)
+
+
+async def test_an_untouched_ledger_is_clean_and_gives_the_same_report_again(quiet: Quiet) -> None:
+    first = await quiet.replay()
+    again = await quiet.replay(upto=first.last.number)
+    assert (first.verdict, first.differences, first.unavailable) == ("CLEAN", (), ())
+    assert first.entries == len(quiet.statements)
+    assert all(total.rows for total in first.totals if total.table in ("anchor", "history", "chain_block"))
+    assert again.document() == first.document()
+
+
+async def test_every_block_with_an_anchor_is_pinned(quiet: Quiet) -> None:
+    report = await quiet.replay()
+    engine = create_async_engine(parse_url(quiet.ledger.database_url))
+    query = text(
+        "SELECT DISTINCT b.number, b.hash FROM anchor a JOIN chain_block b ON b.number = a.block_number "
+        "WHERE a.origin_id = :log"
+    ).bindparams(log=origin_id(quiet.ledger.origin))
+    async with engine.connect() as connection:
+        anchors = {number: BlockHash(bytes(digest)) for number, digest in await connection.execute(query)}
+    await engine.dispose()
+    assert len(anchors) >= 3
+    assert report.trust_roots.pinned_blocks == {**anchors, report.last.number: report.last.hash}
+
+
+class Given:
+    """Entries from somebody who is no database."""
+
+    name = "given"
+
+    def __init__(self, raws: list[bytes]) -> None:
+        self.raws = raws
+
+    async def entries(self, upto: int) -> AsyncIterator[tuple[int, bytes]]:
+        for index, raw in enumerate(self.raws[:upto]):
+            yield index, raw
+
+
+async def test_entries_from_elsewhere_are_held_against_the_anchors(quiet: Quiet) -> None:
+    raws = quiet.statements
+    report = await quiet.replay((), Given(raws))
+    assert (report.verdict, report.entries) == ("CLEAN", len(raws))
+    cut = await quiet.replay((), Given(raws[:-1]))
+    assert cut.verdict == "INCOMPLETE"
+    assert cut.unavailable == (
+        f"given: the log's entries {len(raws) - 1} to {len(raws) - 1}, which are anchored",
+    )
+    swapped = await quiet.replay((), Given([raws[1], raws[0], *raws[2:]]))
+    assert swapped.verdict == "DIFFERENT"
+    assert {(d.table, d.field) for d in swapped.differences} == {("leaf", "root")}
+    forged = await quiet.replay((), Given([*raws[:-1], raws[-1][:-1] + bytes([raws[-1][-1] ^ 1])]))
+    assert ("entry", f"leaf_index={len(raws) - 1}", "raw") in {
+        (d.table, d.key, d.field) for d in forged.differences
+    }
+    nothing = await quiet.replay(())
+    assert nothing.verdict == "INCOMPLETE"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a table that the replay answers for; rows are addressed by `key`."""
+
+    table: Any
+    name: str
+    key: tuple[str, ...]
+
+
+async def _fields(engine: AsyncEngine) -> list[Field]:
+    """Every column, no keys, of every projection table that has rows."""
+    tables: list[tuple[Table, tuple[Column[Any], ...]]] = [
+        (item, tuple(item.primary_key.columns)) for item in compared_tables()
+    ]
+    found = [
+        Field(item, col.name, tuple(part.name for part in key))
+        for item, key in tables
+        for col in item.columns
+        if not col.primary_key
+    ]
+    found += [Field(entry, name, ("seq",)) for name in StatementRow.__slots__[1:]]
+    node = table("tree_node", column("level"), column("node_index"), column("hash"))
+    found.append(Field(node, "hash", ("level", "node_index")))
+    kept = []
+    async with engine.connect() as connection:
+        for field in found:
+            known = await connection.run_sync(
+                lambda sync, f=field: sync.dialect.has_table(sync, f.table.name)
+            )
+            if known and (await connection.execute(select(field.table).limit(1))).first() is not None:
+                kept.append(field)
+    return kept
+
+
+def _altered(value: object, chance: random.Random) -> object:
+    """Another value of the same type."""
+    if isinstance(value, bytes | memoryview):
+        raw = bytearray(value) or bytearray(1)
+        raw[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+        return bytes(raw)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    return str(value)[:-1] + ("x" if str(value)[-1:] != "x" else "y")
+
+
+def _something(field: Field) -> object:
+    """A value for a field that is null."""
+    return {bytes: b"\1" * 32, int: 1, bool: True}.get(field.table.c[field.name].type.python_type, "x")
+
+
+async def test_a_hundred_random_tamperings_are_each_found_and_named(quiet: Quiet, tmp_path: Path) -> None:
+    engine = create_async_engine(parse_url(quiet.ledger.database_url))
+    chance = random.Random(7317)
+    fields = await _fields(engine)
+    assert {"chain_block", "chain_tx", "history", "anchor", "entry", "tree_node"} <= {
+        field.table.name for field in fields
+    }
+    order = (fields * (TAMPERINGS // len(fields) + 1))[:TAMPERINGS]
+    arguments = (quiet.audited.network, FAST, quiet.ledger.founded.url, tmp_path, lambda *_: None)
+    async with rebuilt(*arguments) as (database, final), database.read() as replayed:
+
+        async def found() -> set[tuple[str, str, str]]:
+            findings = Findings.none()
+            await compare_database(
+                quiet.audited, "ledger", quiet.ledger.database_url, replayed, final, findings
+            )
+            return {(d.table, d.key, d.field) for d in findings.differences}
+
+        for field in order:
+            async with engine.begin() as connection:
+                query = select(field.table)
+                if "block_number" in field.table.c:
+                    query = query.where(field.table.c.block_number <= final.number)
+                elif "number" in field.table.c:
+                    query = query.where(field.table.c.number <= final.number)
+                row = chance.choice((await connection.execute(query)).mappings().all())
+                here = and_(*(field.table.c[name] == row[name] for name in field.key))
+                known = row[field.name]
+                change = {field.name: _something(field) if known is None else _altered(known, chance)}
+                await connection.execute(field.table.update().where(here).values(change))
+            assert await found() == {_named(field, row)}, (field, change)
+            async with engine.begin() as connection:
+                await connection.execute(
+                    field.table.update().where(here).values({field.name: row[field.name]})
+                )
+        assert await found() == set()
+    await engine.dispose()
+
+
+def _named(field: Field, row: Any) -> tuple[str, str, str]:
+    if field.table.name == "entry":
+        return "entry", f"leaf_index={row['seq'] - 1}", field.name
+    shown = {
+        name: "0x" + bytes(value).hex() if isinstance(value, bytes) else value for name, value in row.items()
+    }
+    return field.table.name, ", ".join(f"{name}={shown[name]}" for name in field.key), field.name
