@@ -121,9 +121,19 @@ class Ledger:
             known = await replay(connection, caller.did, REGISTER, request_id, fingerprint)  # (1)
         if known is not None:
             return known
-        self.queue.check(len(raws))  # (2)
+        with self.queue.reserve(len(raws)):  # (2)
+            return await self._accept(caller, request_id, fingerprint, list(raws), encode)
+
+    async def _accept(
+        self,
+        caller: Caller,
+        request_id: str,
+        fingerprint: bytes,
+        raws: Sequence[bytes],
+        encode: Callable[[Registration], bytes],
+    ) -> bytes:
+        """Steps (3) to (5) of registration."""
         admission = self.final_block()
-        raws = list(raws)
         statements = await self._admit(caller, raws, admission)  # (3)
         ids = tuple(item.id for item in statements)
         accepted_ms = self.clock_ms()

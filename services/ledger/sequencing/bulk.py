@@ -111,10 +111,10 @@ async def assign_leaves(connection: AsyncConnection, first: int, seqs: Sequence[
 
 
 async def insert_nodes(connection: AsyncConnection, nodes: Mapping[tuple[int, int], bytes]) -> None:
-    """Complete subtrees by (level, position)."""
+    """Complete subtrees by (level, position); fastest in that order."""
     if not nodes:
         return
-    rows = [(level, position, value) for (level, position), value in sorted(nodes.items())]
+    rows = [(level, position, value) for (level, position), value in nodes.items()]
     if connection.dialect.name == POSTGRESQL:
         columns = tuple(list(column) for column in zip(*rows, strict=True))
         await _run(

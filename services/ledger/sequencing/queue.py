@@ -5,6 +5,8 @@ open.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
 
@@ -17,6 +19,8 @@ class Queue:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.waiting = 0
+        self.arriving = 0
+        """Statements of the calls under way: they take memory before they wait."""
         self.arrived = asyncio.Event()
         self.open = False
         """Set once the log was found to extend what it published and anchored. Nothing is accepted before."""
@@ -33,8 +37,23 @@ class Queue:
             raise LogHalted(self.halted)
         if not self.open:
             raise ChainNotFollowed
-        if self.waiting + arriving > self.limit:
-            raise QueueFull(self.waiting, self.limit)
+        taken = self.waiting + self.arriving
+        if taken + arriving > self.limit:
+            raise QueueFull(taken, self.limit)
+
+    @contextmanager
+    def reserve(self, arriving: int) -> Iterator[None]:
+        """Hold room for a call's statements from before they are checked until they are committed or refused.
+
+        Raises:
+            LogHalted, ChainNotFollowed, QueueFull.
+        """
+        self.check(arriving)
+        self.arriving += arriving
+        try:
+            yield
+        finally:
+            self.arriving -= arriving
 
     def add(self, arrived: int) -> None:
         """After the commit: so many more wait."""

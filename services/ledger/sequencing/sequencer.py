@@ -20,16 +20,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
 from services.ledger.sequencing import bulk
-from services.ledger.sequencing.log_tree import Nodes, check_extends, open_tree
+from services.ledger.sequencing.log_tree import Nodes, append_batch, check_extends, open_tree
 from services.ledger.sequencing.queue import Queue
 from services.ledger.storage import CheckpointRow
 from silkledger.keys import PrivateKey
 from silkledger.log.checkpoint import Checkpoint, sign_checkpoint
-from silkledger.log.tree import EMPTY_ROOT, ProofInvalid, Tree, leaf_hash
+from silkledger.log.tree import EMPTY_ROOT, ProofInvalid, leaf_hash
 from silkledger.projections.anchors import anchored_head, rewritten
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database, advisory_lock
 from silkledger.runtime.telemetry import logger
+from silkledger.values import MerkleRoot
 
 IDLE_POLL_S: Final = 1.0
 """How often to look for entries that another process accepted."""
@@ -118,22 +119,22 @@ class Sequencer:
         """
         async with self._database.write() as connection:
             await advisory_lock(connection, f"sequence/{self._origin}")
-            head, tree, nodes = await self._open(connection)
+            head, nodes = await self._open(connection)
             waiting = await bulk.pending_entries(connection, self._limits.batch)
             if waiting:
-                await self._grow(connection, head, tree, nodes, waiting)
+                await self._grow(connection, head, nodes, waiting)
             left = await storage.pending_count(connection) if waiting or not self._queue.open else None
         if left is not None:
             self._queue.waiting = left
         self._queue.open = True
         return len(waiting)
 
-    async def _open(self, connection: AsyncConnection) -> tuple[CheckpointRow, Tree, Nodes]:
-        """The tree as published, after checking that the database still holds just that."""
+    async def _open(self, connection: AsyncConnection) -> tuple[CheckpointRow, Nodes]:
+        """Head and nodes of the tree as published, after checking that the database still holds just that."""
         head = await storage.checkpoint_at(connection)
         size = await storage.leaf_count(connection)
         if head is None and size == 0:
-            head = await self._publish(connection, Tree(Nodes(), 0))
+            head = await self._publish(connection, 0, bytes(EMPTY_ROOT))
         if head is None or size != head.tree_size:
             published = "nothing" if head is None else f"{head.tree_size} leaves"
             raise LogInconsistent(f"the database holds {size} leaves, the last checkpoint {published}")
@@ -146,7 +147,7 @@ class Sequencer:
             raise LogInconsistent("nodes of the published tree are missing") from None
         except ProofInvalid as error:
             raise LogInconsistent(f"the log does not extend its anchored head: {error.reason}") from None
-        return head, tree, nodes
+        return head, nodes
 
     async def _check_anchored(
         self, connection: AsyncConnection, nodes: Nodes, head: tuple[int, bytes]
@@ -166,27 +167,22 @@ class Sequencer:
         self,
         connection: AsyncConnection,
         head: CheckpointRow,
-        tree: Tree,
         nodes: Nodes,
         waiting: list[tuple[int, bytes]],
     ) -> None:
-        first = tree.size
-        for _, raw in waiting:
-            tree.append_hash(leaf_hash(raw))
-        new = (tree.size, bytes(tree.root()))
+        new = append_batch(nodes, head.tree_size, [leaf_hash(raw) for _, raw in waiting])
         try:
             await check_extends(connection, nodes, (head.tree_size, head.root), new)
             await self._check_anchored(connection, nodes, new)
         except (ProofInvalid, KeyError) as error:
             raise LogInconsistent(f"the new tree does not extend what was published: {error}") from None
-        await bulk.assign_leaves(connection, first, [seq for seq, _ in waiting])
+        await bulk.assign_leaves(connection, head.tree_size, [seq for seq, _ in waiting])
         await bulk.insert_nodes(connection, nodes.written)
-        await self._publish(connection, tree)
+        await self._publish(connection, *new)
 
-    async def _publish(self, connection: AsyncConnection, tree: Tree) -> CheckpointRow:
-        root = tree.root() if tree.size else EMPTY_ROOT
-        note = sign_checkpoint(Checkpoint(self._origin, tree.size, root), self._log_key)
-        row = CheckpointRow(tree.size, bytes(root), note)
+    async def _publish(self, connection: AsyncConnection, size: int, root: bytes) -> CheckpointRow:
+        note = sign_checkpoint(Checkpoint(self._origin, size, MerkleRoot(root)), self._log_key)
+        row = CheckpointRow(size, root, note)
         await storage.insert_checkpoint(connection, row, time.time_ns() // 1_000_000)
         return row
 

@@ -15,12 +15,12 @@ from services.ledger.domain import Admitted
 from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
 from services.ledger.migrations import metadata
 from services.ledger.sequencing.bulk import Terms, insert_entries
-from services.ledger.sequencing.log_tree import consistency_path, inclusion_path
+from services.ledger.sequencing.log_tree import Nodes, append_batch, consistency_path, inclusion_path
 from services.ledger.sequencing.queue import Queue
 from services.ledger.sequencing.sequencer import LogInconsistent, Sequencer, SequencingLimits
 from silkledger.keys import Suite, generate
 from silkledger.log.checkpoint import LogVerifierKey, verify_note
-from silkledger.log.tree import Tree
+from silkledger.log.tree import Tree, leaf_hash, range_nodes
 from silkledger.projections.anchors import BAD_PROOF, anchor, anchor_refusal
 from silkledger.projections.statements import entry, leaf
 from silkledger.registry.histories import origin_id
@@ -87,6 +87,18 @@ async def test_leaves_are_in_order_and_every_size_has_its_proofs(database: Datab
             for index in range(size):
                 assert await inclusion_path(connection, index, size) == tree.inclusion_path(index, size)
     assert queue.waiting == 0
+
+
+def test_a_batch_makes_the_nodes_that_single_leaves_make() -> None:
+    hashes = [leaf_hash(b"statement %d" % number) for number in range(70)]
+    for old, new in ((0, 1), (0, 70), (1, 2), (5, 64), (31, 33), (63, 70), (64, 65)):
+        nodes = Nodes()
+        append_batch(nodes, 0, hashes[:old])
+        nodes.loaded, nodes.written = {place: nodes.written[place] for place in range_nodes(0, old)}, {}
+        assert append_batch(nodes, old, hashes[old:new]) == (new, bytes(expected(new).root()))
+        made = {(level, place) for level in range(8) for place in range(new >> level)}
+        before = {(level, place) for level in range(8) for place in range(old >> level)}
+        assert set(nodes.written) == made - before
 
 
 async def grown(database: Database) -> Sequencer:
@@ -165,6 +177,17 @@ async def test_the_queue_refuses_before_the_log_is_open_when_full_and_when_halte
     queue.halted = "because"
     with pytest.raises(LogHalted):
         queue.check(1)
+
+
+async def test_calls_under_way_take_room_until_they_end(database: Database) -> None:
+    queue = Queue(3)
+    await sequencer(database, queue).step()
+    with queue.reserve(2):
+        with pytest.raises(QueueFull) as full, queue.reserve(2):
+            pass
+        assert full.value.retry_after_s is not None
+        queue.check(1)
+    queue.check(3)
 
 
 async def test_the_same_statement_is_queued_once(database: Database) -> None:
