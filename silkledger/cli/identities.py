@@ -53,7 +53,8 @@ def enrol(
 ) -> None:
     """Make an organisation's keys here, and get its certificate. Private keys never leave orgs/<alias>.
 
-    A bank gets its own settlement service, which a running `silkledger up` starts at once.
+    A bank gets its own settlement service, which a running `silkledger up` starts at once, and whose endpoint
+    is put into its DID document: that is how other banks find it.
     """
     from silkledger.cli.enrolling import Newcomer, enrol_organisation
 
@@ -63,10 +64,27 @@ def enrol(
 
     async def work() -> ExitCode:
         enrolled = await enrol_organisation(session, newcomer)
+        if "bank" in newcomer.roles:
+            await _publish_settlement(Session(data, alias, output))
         _show_organisation(output, enrolled, alias)
         return ExitCode.OK
 
     run(output, work())
+
+
+async def _publish_settlement(session: Session) -> None:
+    """Raises: `CommandFailed`, `RpcFailed`: then the bank is enrolled, and `org publish` does the rest."""
+    from silkledger.chain.v1 import chain_pb2
+    from silkledger.client.identity import Act
+
+    endpoint = session.organisation.profile.settlement_endpoint
+    call = session.call_signer().publish_service("SettlementService", endpoint)
+    async with session.identity() as identity:
+        await identity.relay(Act.PUBLISH, call)
+        status = await identity.wait_for_call(call)
+    if status.outcome != chain_pb2.CALL_OUTCOME_EXECUTED:
+        why = f"enrolled, but not published: {status.reason_text}; org publish SettlementService {endpoint}"
+        raise CommandFailed(ExitCode.REFUSED, why)
 
 
 @organisations.command("publish")
