@@ -30,7 +30,7 @@ from silkledger.evm.lane import Lane
 from silkledger.evm.lane_types import CallSpec, Intent, LaneLimits, State
 from silkledger.evm.port import NodeError, TransactionRefused
 from silkledger.evm.signer import LocalSigner
-from silkledger.evm.tables import ATTEMPT, INTENT, LANE, METADATA
+from silkledger.evm.tables import ATTEMPT, CHAIN_TX, INTENT, LANE, METADATA
 from silkledger.evm.transactions import Transaction, sign_transaction
 from silkledger.keys.account import Account
 from silkledger.runtime.db import Database
@@ -167,16 +167,19 @@ class LaneAgainstModel(RuleBasedStateMachine):
         except NodeError:
             return
 
-    def _until_crash(self, work: Coroutine[Any, Any, None], fuse: int | None) -> None:
+    def _until_crash(self, work: Coroutine[Any, Any, None], fuse: int | None) -> bool:
+        """False: it crashed, and a new owner has started."""
         self.fuse.left = fuse
         try:
             self._do(work)
         except Crash:
             self._start()
+            return False
         except NodeError:
-            pass  # told in `problem`; the next round goes on
+            return True  # told in `problem`; the next round goes on
         finally:
             self.fuse.left = None
+        return True
 
     # --- what callers and time do
 
@@ -200,7 +203,11 @@ class LaneAgainstModel(RuleBasedStateMachine):
 
     @rule(fuse=fuses)
     def lane_round(self, fuse: int | None) -> None:
-        self._until_crash(self.lane.step(), fuse)
+        """After a whole round an intent is INCLUDED only if the follower has it in a block now."""
+        if self._until_crash(self.lane.step(), fuse):
+            included = self._do(self._included())
+            states = self._do(self._look()).states
+            assert {payload for payload, state in states.items() if state is State.INCLUDED} <= included
 
     @rule(fuse=fuses)
     def follow(self, fuse: int | None) -> None:
@@ -323,6 +330,13 @@ class LaneAgainstModel(RuleBasedStateMachine):
             lane.next_nonce,
             lane.frozen is not None,
         )
+
+    async def _included(self) -> set[bytes]:
+        found = select(INTENT.c.payload).where(
+            INTENT.c.id == ATTEMPT.c.intent_id, ATTEMPT.c.tx_hash == CHAIN_TX.c.tx_hash
+        )
+        async with self.opened.read() as conn:
+            return set((await conn.execute(found)).scalars())
 
     def _payloads(self, up_to: int | None = None) -> list[bytes]:
         blocks = self.node.blocks[:up_to]
