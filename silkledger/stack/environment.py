@@ -71,6 +71,8 @@ class Environments:
             **self._lane("ledger"),
             "SILKLEDGER_ORIGIN": self._network.origin,
             "SILKLEDGER_LOG_KEY_FILE": str(log_key),
+            # A laptop's trickle of statements is checked faster than processes for it would start.
+            "SILKLEDGER_VERIFY_PROCESSES": "0",
         }
 
     def identity(self, listen: str, metrics: str) -> dict[str, str]:

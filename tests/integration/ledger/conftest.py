@@ -152,6 +152,8 @@ class Ledger:
             "TLS_CA": str(self.directory / "tls" / "ca.crt"),
             "LANE_KEY_FILE": str(self.directory / "lane.pem"),
             "LOG_KEY_FILE": str(self.directory / "log.pem"),
+            # Both ways of checking signatures are run: in the service itself, and in a process of its own.
+            "VERIFY_PROCESSES": "1" if self.database_url.startswith("postgresql") else "0",
             "ORIGIN": self.origin,
             "READY_FILE": str(self.directory / "ready.json"),
             "ANCHOR_INTERVAL_MS": "200",
