@@ -1,7 +1,7 @@
 """Writes the sample documents of `samples/`. Deterministic: the same bytes on every machine, every time.
 
-    python tools/samples.py            write samples/
-    python tools/samples.py --check    exit 1 when samples/ differs from what would be written
+    python -m tools.samples            write samples/
+    python -m tools.samples --check    exit 1 when samples/ differs from what would be written
 
 Every party, ship and number is made up and says "Sample". The documents have the structure of the real
 formats and are not legal instruments. `samples/iso20022/` is not written by this script.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from sample_documents import (  # the generators stand beside this file
+from tools.sample_documents import (
     bill_of_lading,
     certificate_of_origin,
     crew_certificate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ DETAILS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(LEGS, DETAILS, DETAILS, st.randoms(use_true_random=False))
 def test_order_changes_nothing_and_nothing_is_lost(
-    legs: list, one: list, other: list, shuffle: random.Random
+    legs: list[Any], one: list[Any], other: list[Any], shuffle: random.Random
 ) -> None:
     second = statement(*other, number=2)
     second = dataclasses.replace(

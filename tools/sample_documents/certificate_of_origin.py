@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sample_documents.pdf import certificate
+from tools.sample_documents.pdf import certificate
 
 
 def make() -> bytes:

@@ -146,7 +146,8 @@ async def test_transactions_of_every_type_have_the_headers_root(
         signed = OtherAccount.sign_transaction(common | kind | {"nonce": nonce}, account.export_secret())
         raws.append(bytes(signed.raw_transaction))
         await node.send_raw(raws[-1])
-    chain.wait_for(lambda done, mined=chain.progress.mined: done.mined >= mined + 3)
+    mined = chain.progress.mined
+    chain.wait_for(lambda done: done.mined >= mined + 3)
     blocks = await node.full_blocks(1, await node.block_number())
     for block in blocks:
         verify_block(block)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,7 @@ async def test_all_of_it_at_once(service: Service, proxy: NodeProxy) -> None:
             proxy.spoil(fault, 1)
         proxy.spoil(Fault.TOO_MANY, 1, "eth_blockNumber")
         await service.enqueue(8 * round_number, 8)
-        await eventually(lambda seen=8 * round_number: _more(service, seen), "some are handed over")
+        await eventually(partial(_more, service, 8 * round_number), "some are handed over")
         proxy.lag = 2
         service.chain.rpc("anvil_reorg", 2 + round_number, [])
         service.chain.rpc("anvil_dropAllTransactions")

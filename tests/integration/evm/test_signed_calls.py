@@ -18,7 +18,7 @@ from silkledger.evm.contracts import (
     load_network,
     view,
 )
-from silkledger.evm.follower import Follower
+from silkledger.evm.follower import Follower, Projector
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.signer import LocalSigner
 from silkledger.evm.tables import METADATA
@@ -72,7 +72,7 @@ async def reader(node: JsonRpcNode, deployed: Deployed, database_url: str) -> As
     async with database.write() as conn:
         for metadata in (METADATA, histories.METADATA, calls.METADATA):
             await conn.run_sync(metadata.create_all)
-    projectors = [HistoriesProjector(), CallsProjector()]
+    projectors: list[Projector] = [HistoriesProjector(), CallsProjector()]
     follower = Follower(database, node, FAST, deployed.network, projectors)
     stop = asyncio.Event()
     running = asyncio.create_task(follower.run(stop))

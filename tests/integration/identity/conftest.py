@@ -129,7 +129,7 @@ async def _found(url: str) -> tuple[Network, dict[str, Account]]:
         data = encode_call("TrustRegistry", "registerCountry", (country.encode(), authority.address))
         await send(node, governance, network.address("TrustRegistry"), data)
     await node.close()
-    return network, authorities
+    return network, {str(country): authority for country, authority in authorities.items()}
 
 
 @pytest.fixture(scope="session")
@@ -236,7 +236,7 @@ async def connect(service: Service) -> AsyncIterator[Connect]:
 
     yield stub
     for opened in channels:
-        await opened.close()
+        await opened.close(None)
 
 
 @dataclass

@@ -102,7 +102,7 @@ async def _found(url: str) -> Founded:
     )
     await send(node, authorities[CN], registry, recognise)
     await node.close()
-    return Founded(url, network, dict(authorities), agency, Account.generate())
+    return Founded(url, network, {str(c): a for c, a in authorities.items()}, agency, Account.generate())
 
 
 @pytest.fixture(scope="module")
@@ -264,11 +264,11 @@ async def connect(ledger: Ledger) -> AsyncIterator[Connect]:
 
     def stub(identity: Identity) -> rpc.LedgerServiceAsyncStub:
         channels.append(channel(ledger.address, identity))
-        return rpc.LedgerServiceStub(channels[-1])  # type: ignore[return-value]
+        return rpc.LedgerServiceStub(channels[-1])
 
     yield stub
     for opened in channels:
-        await opened.close()
+        await opened.close(None)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ async def _load(stub: Any, pool: descriptor_pool.DescriptorPool, seen: set[str],
         for needed in file.dependency:
             if needed not in seen:
                 await _load(stub, pool, seen, file_by_filename=needed)
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
 
 
 async def test_a_client_that_knows_only_reflection_can_verify_a_document(ledger: Ledger) -> None:

@@ -93,7 +93,8 @@ async def test_the_same_request_id_at_once_is_accepted_once(ledger: Ledger, agen
     async def call() -> pb.RegisterStatementsResponse:
         while True:
             try:
-                return await agency.RegisterStatements(request)
+                answer: pb.RegisterStatementsResponse = await agency.RegisterStatements(request)
+                return answer
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.ABORTED:
                     raise

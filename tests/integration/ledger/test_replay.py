@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Table, and_, column, select, table, text
+from sqlalchemy import Column, Connection, Table, and_, column, select, table, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from silkledger.audit.databases import Databases
@@ -19,6 +19,7 @@ from silkledger.audit.rebuild import compared_tables, rebuilt
 from silkledger.audit.replay import Audited, Findings, compare_database, replay_ledger
 from silkledger.audit.report import Report
 from silkledger.chain.v1 import chain_pb2 as chain
+from silkledger.ledger.v1 import ledger_pb2_grpc as rpc
 from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.projections.statements import StatementRow, entry
 from silkledger.registry.histories import origin_id
@@ -27,7 +28,7 @@ from silkledger.values import BlockHash
 from tests.support.anvil import FAST
 from tests.support.grpc_clients import channel
 
-from .conftest import Ledger, id_of, reached, register, rpc
+from .conftest import Ledger, id_of, reached, register
 from .test_verdicts import relay, revocation
 
 TAMPERINGS = 100
@@ -146,6 +147,10 @@ class Field:
     key: tuple[str, ...]
 
 
+def _has(connection: Connection, table: str) -> bool:
+    return connection.dialect.has_table(connection, table)
+
+
 async def _fields(engine: AsyncEngine) -> list[Field]:
     """Every column, no keys, of every projection table that has rows."""
     tables: list[tuple[Table, tuple[Column[Any], ...]]] = [
@@ -163,9 +168,7 @@ async def _fields(engine: AsyncEngine) -> list[Field]:
     kept = []
     async with engine.connect() as connection:
         for field in found:
-            known = await connection.run_sync(
-                lambda sync, f=field: sync.dialect.has_table(sync, f.table.name)
-            )
+            known = await connection.run_sync(_has, field.table.name)
             if known and (await connection.execute(select(field.table).limit(1))).first() is not None:
                 kept.append(field)
     return kept

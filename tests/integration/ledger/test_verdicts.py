@@ -64,7 +64,7 @@ async def executed(stub: Any, call: chain.SignedCall) -> chain.CallStatus:
     deadline = time.monotonic() + 30
     while True:
         wanted = chain.GetCallRequest(actor=call.actor, request_id=call.request_id)
-        status = (await stub.GetCall(wanted)).status
+        status: chain.CallStatus = (await stub.GetCall(wanted)).status
         if status.stage == FINAL:
             return status
         assert time.monotonic() < deadline, f"stays at stage {status.stage}"

@@ -352,4 +352,4 @@ async def connect() -> AsyncIterator[Connect]:
 
     yield stub
     for opened in channels:
-        await opened.close()
+        await opened.close(None)

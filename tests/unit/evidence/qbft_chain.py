@@ -42,7 +42,7 @@ class Draft:
     def extra(self, round_: int, seals: Sequence[bytes]) -> bytes:
         listed = self.listed if self.listed is not None else [bytes(v.address) for v in self.members]
         items = [self.vanity, listed, self.vote, rlp.sedes.big_endian_int.serialize(round_), list(seals)]
-        return rlp.encode([*items, *self.extra_items])
+        return bytes(rlp.encode([*items, *self.extra_items]))
 
     def raw(self, extra: bytes) -> bytes:
         big = rlp.sedes.big_endian_int.serialize
@@ -66,7 +66,7 @@ class Draft:
         items += [extra, self.mix_hash, bytes(8)]
         if self.base_fee is not None:
             items.append(big(self.base_fee))
-        return rlp.encode(items)
+        return bytes(rlp.encode(items))
 
     def digest(self, round_: int | None = None) -> bytes:
         """What a seal over `round_` signs."""

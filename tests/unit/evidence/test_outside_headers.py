@@ -18,7 +18,7 @@ from tests.unit.evidence.refusals import refused
 OUTSIDE: dict[str, Any] = json.loads((VECTORS / "qbft-outside.json").read_text())
 
 
-def _named(entries: list[dict[str, Any]]) -> Any:
+def _named(entries: list[dict[str, Any]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("vector", entries, ids=[entry["name"] for entry in entries])
 
 

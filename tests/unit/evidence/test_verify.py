@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,8 @@ def test_another_network(field: str) -> None:
     bundle = world.evidence()
     other = {"chain_id": 1, "genesis_hash": bundle.headers and type(bundle.network.genesis_hash)(bytes(32))}
     value = other.get(field, Address(bytes(20)))
-    changed = replace(bundle, network=replace(bundle.network, **{field: value}))
+    change: dict[str, Any] = {field: value}
+    changed = replace(bundle, network=replace(bundle.network, **change))
     assert_fails(world.verify(changed), "network", Reason.NETWORK_MISMATCH)
 
 
@@ -223,7 +225,7 @@ def _with_receipt(world: World, receipt: bytes) -> Bundle:
 def test_inclusion_proofs_that_prove_nothing() -> None:
     world = World()
     path = world.tree().inclusion_path(2, 5)
-    cases: list[tuple[dict[str, object], Reason]] = [
+    cases: list[tuple[dict[str, Any], Reason]] = [
         ({"size": 0, "path": []}, Reason.RECEIPT_SIZE_ZERO),
         ({"index": 5}, Reason.RECEIPT_INDEX),
         ({"path": [*path, bytes(32)]}, Reason.RECEIPT_PATH_TOO_LONG),
@@ -297,17 +299,17 @@ def test_a_record_left_out_added_or_redated() -> None:
     world.status_record(records.document_status(22, 1, 22))
     bundle = world.evidence()
 
-    def with_records(change: Callable[[tuple[object, ...]], tuple[object, ...]]) -> Bundle:
+    def with_records(change: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Bundle:
         def edit(state: ContractState) -> ContractState:
             history = state.histories[0]
             return replace(state, histories=(replace(history, records=change(history.records)),))
 
         return _with_state(bundle, Contract.DOCUMENT_STATUS, edit)
 
-    changes: list[Callable[[tuple[object, ...]], tuple[object, ...]]] = [
+    changes: list[Callable[[tuple[Any, ...]], tuple[Any, ...]]] = [
         lambda items: (),
         lambda items: (*items, items[0]),
-        lambda items: tuple(replace(item, block_number=99) for item in items),  # type: ignore[type-var]
+        lambda items: tuple(replace(item, block_number=99) for item in items),
     ]
     for change in changes:
         assert_fails(world.verify(with_records(change)), "state", Reason.HISTORY_HEAD)

@@ -241,6 +241,7 @@ class World:
             )
             for contract, keys in have.items()
         }
+        assert place is not None, "the anchor stands in its block"
         return Parts(
             statement=self.statement.raw,
             log=self.log_section(),

@@ -99,7 +99,7 @@ def test_proofs_that_cannot_be_are_named(proof: object, reason: str) -> None:
 def test_other_headers_and_an_attached_payload_are_refused() -> None:
     good = parse_receipt(receipt(3))
     proof = cbor.encode([13, 3, list(good.path)])
-    one = {396: {-1: [proof]}}
+    one: dict[int | str, object] = {396: {-1: [proof]}}
     forms: list[tuple[dict[int | str, object], bytes | None, dict[int | str, object]]] = [
         ({1: -8, 4: VKEY.key_id, 395: 2}, None, one),
         ({1: -7, 4: VKEY.key_id, 395: 1}, None, one),

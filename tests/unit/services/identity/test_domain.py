@@ -63,7 +63,7 @@ def test_the_runtime_reads_caller_and_roles_from_what_is_issued(
 ) -> None:
     leaf = issue(authority, csr(key), local=False)
     caller = caller_of_certificate(leaf.public_bytes(serialization.Encoding.PEM))
-    assert (caller.did, caller.roles) == (DID, {"agency", "bank"})
+    assert (caller.did, caller.roles) == (DID, frozenset({"agency", "bank"}))
 
 
 def test_names_that_were_asked_for_are_left_out_in_production(authority: CertificateAuthority) -> None:

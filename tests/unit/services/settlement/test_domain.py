@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,8 @@ PINNED_COMMITMENT = "c5ce3f72634a699087de9b2edf2cb0fc9d43de83cb4ab90e153e5f35e59
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(TERMS)])
 def test_every_term_is_in_the_commitment(field: str) -> None:
-    changed = dataclasses.replace(TERMS, **{field: CHANGES[field]})
+    change: dict[str, Any] = {field: CHANGES[field]}
+    changed = dataclasses.replace(TERMS, **change)
     assert changed.commitment(SALT) != TERMS.commitment(SALT)
 
 
