@@ -26,6 +26,8 @@ class LedgerSettings(ServerSettings, ChainSettings, LaneSettings):
     anchor_interval_ms: int = 1_000
     # Accepted statements that may wait for the sequencer; more are refused with RESOURCE_EXHAUSTED.
     pending_limit: int = 50_000
+    # Events of one stream that may wait for the consumer's acknowledgement; delivery goes on after it.
+    unacknowledged_limit: int = 10_000
     # Processes that verify signatures; 0 verifies in the service's own process, -1 starts one per core, at
     # most 8.
     verify_processes: int = -1

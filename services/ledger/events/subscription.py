@@ -3,11 +3,13 @@
 The stream is read from the follower's archive, block after block. A cursor names a block by hash: if that
 block is no longer on the chain, the consumer is told `Gap` and from where delivery goes on. If blocks that
 were delivered are undone while the stream runs, it is told `Retracted` with the common ancestor, and
-delivery resumes after it.
+delivery resumes after it. A consumer that does not acknowledge is delivered at most
+`unacknowledged_limit` events: then its stream, and only its own, waits.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +84,7 @@ class Subscription:
     _trail: list[BlockRef] = field(default_factory=list)
     """Blocks passed that are not final yet: where a reorg is noticed."""
     _delivered: set[Cursor] = field(default_factory=set)
+    _acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def items(self) -> AsyncIterator[Item]:
         """Until cancelled."""
@@ -106,6 +109,7 @@ class Subscription:
                 continue
             for event in events:
                 if event.log_index > after and self._wanted(event):
+                    await self._room()
                     place = Cursor(number, event.log_index, bytes(block.hash))
                     self._delivered.add(place)
                     yield Delivered(place, block, event)
@@ -122,6 +126,7 @@ class Subscription:
         async with self.ledger.database.write() as connection:
             await storage.move_consumer(connection, str(self.caller.did), self.wish.consumer, place)
         self._delivered = {item for item in self._delivered if _place(item) > _place(cursor)}
+        self._acknowledged.set()
 
     async def _begin(self) -> tuple[Cursor, Gap | None]:
         genesis = Cursor(0, BLOCK_DONE, bytes(self.ledger.network.genesis_hash))
@@ -163,6 +168,12 @@ class Subscription:
             return None
         final = self.ledger.follower.final
         return self._trail[-1] if self._trail else final
+
+    async def _room(self) -> None:
+        """Until fewer events wait for acknowledgement than one stream may hold."""
+        while len(self._delivered) >= self.ledger.settings.unacknowledged_limit:
+            self._acknowledged.clear()
+            await self._acknowledged.wait()
 
     def _passed(self, block: BlockRef) -> None:
         final = self.ledger.follower.final.number

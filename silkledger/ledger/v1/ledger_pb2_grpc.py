@@ -200,6 +200,7 @@ class LedgerServiceServicer:
 
     def Subscribe(self, request_iterator, context):
         """A resumable stream of ledger events; only acknowledged events move the consumer's checkpoint.
+        A consumer that leaves many events unacknowledged is delivered no more until it acknowledges.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

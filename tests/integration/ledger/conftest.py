@@ -45,6 +45,8 @@ TH, CN, LA = CountryCode("TH"), CountryCode("CN"), CountryCode("LA")
 BILL, INVOICE = DocumentType("705"), DocumentType("380")
 FAR = 4_000_000_000
 """A deadline, Unix seconds, that no test reaches."""
+UNACKNOWLEDGED_LIMIT = 5
+"""Events of one stream that wait for acknowledgement: small, so that a test reaches it."""
 
 
 @dataclass
@@ -157,6 +159,7 @@ class Ledger:
             "ORIGIN": self.origin,
             "READY_FILE": str(self.directory / "ready.json"),
             "ANCHOR_INTERVAL_MS": "200",
+            "UNACKNOWLEDGED_LIMIT": str(UNACKNOWLEDGED_LIMIT),
         } | change
         return {"PATH": os.environ["PATH"]} | {f"SILKLEDGER_{name}": text for name, text in values.items()}
 

@@ -23,7 +23,7 @@ from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.statement import parse_statement
 from silkledger.values import CountryCode
 
-from .conftest import FAR, Connect, Ledger, id_of, reached, refused, register
+from .conftest import FAR, UNACKNOWLEDGED_LIMIT, Connect, Ledger, id_of, reached, refused, register
 
 FINAL = chain.EVIDENCE_STAGE_FINAL
 
@@ -212,6 +212,23 @@ async def test_events_resume_after_what_was_acknowledged(ledger: Ledger, agency:
     await again.write(pb.SubscribeRequest(start=start))
     assert (await again.read()).event.cursor == second.cursor
     again.cancel()
+
+
+async def test_a_consumer_that_acknowledges_nothing_waits_alone(ledger: Ledger, agency: Any) -> None:
+    call, other = agency.Subscribe(), agency.Subscribe()
+    for stream, name in ((call, "silent"), (other, "prompt")):
+        start = pb.SubscribeStart(consumer=f"{name}-{uuid.uuid4().hex[:8]}")
+        await stream.write(pb.SubscribeRequest(start=start))
+    delivered = [(await call.read()).event.cursor for _ in range(UNACKNOWLEDGED_LIMIT)]
+    following = asyncio.ensure_future(call.read())
+    for _ in range(2 * UNACKNOWLEDGED_LIMIT):  # meanwhile the other stream goes on
+        await other.write(pb.SubscribeRequest(acknowledge=(await other.read()).event.cursor))
+    assert not following.done()
+    await call.write(pb.SubscribeRequest(acknowledge=delivered[0]))
+    place = (await following).event.cursor
+    assert (place.block_number, place.log_index) > (delivered[-1].block_number, delivered[-1].log_index)
+    call.cancel()
+    other.cancel()
 
 
 async def test_a_cursor_of_another_chain_is_told_as_a_gap(ledger: Ledger, agency: Any) -> None:
