@@ -19,8 +19,11 @@ help: ## Show this help
 demo: install ## Run the whole story on the embedded stack, in a temporary directory
 	$(BIN)/silkledger demo
 
+# Each kind in a process of its own: what one leaves behind (event loops, channels, recursion limits) is not the next one's.
 test: install-dev forge-test ## Run every test (contracts, unit, property, integration, end to end)
-	$(PYTEST)
+	$(PYTEST) tests/unit tests/property tests/vectors
+	$(PYTEST) tests/integration
+	$(PYTEST) tests/e2e
 
 lint: install-dev ## ruff, mypy --strict, import-linter, buf lint, forge fmt, derived files
 	$(BIN)/ruff check .
