@@ -91,6 +91,11 @@ UNREACHED = {
     Reason.PROOF_MALFORMED,
     Reason.NO_CONTRADICTION,
     Reason.NO_DOUBLE_SIGNER,
+    Reason.PROMISE_NOT_DUE,
+    Reason.PROMISE_NOT_MADE,
+    Reason.STATEMENT_LOGGED,
+    Reason.ENTRIES_MISMATCH,
+    Reason.HEAD_NOT_DATED,
     Reason.RPC_FIELD,
     Reason.HEADER_HASH,
     Reason.BUNDLE_TOO_LARGE,
@@ -98,7 +103,8 @@ UNREACHED = {
     Reason.RECEIPT_ROOT,
     Reason.ISSUER_NOT_AUTHORISED,
 }
-"""No small bundle gives these: three are of proofs of equivocation, two of nodes' answers, one needs
+"""No small bundle gives these: three are of proofs of equivocation, five of proofs of a
+broken promise, two of nodes' answers, one needs
 33 MB, and the rest is forestalled by another check, or stands for a reason without a code."""
 
 
