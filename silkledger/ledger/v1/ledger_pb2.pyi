@@ -114,6 +114,79 @@ class RegisterStatementsResponse(_message.Message):
 Global___RegisterStatementsResponse: _TypeAlias = RegisterStatementsResponse  # noqa: Y015
 
 @_typing.final
+class RegisterManifestRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    LEAVES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    manifest: _builtins.bytes
+    """The signed manifest, COSE_Sign1 (docs/formats/manifest.md). It alone is the log's entry."""
+    leaves: _builtins.bytes
+    """The leaves' encodings one after the other, in order: as many as the manifest says, and under its
+    root.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        manifest: _builtins.bytes = ...,
+        leaves: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaves", b"leaves", "manifest", b"manifest", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterManifestRequest: _TypeAlias = RegisterManifestRequest  # noqa: Y015
+
+@_typing.final
+class RegisterManifestResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENT_ID_FIELD_NUMBER: _builtins.int
+    ALREADY_REGISTERED_FIELD_NUMBER: _builtins.int
+    PROMISE_FIELD_NUMBER: _builtins.int
+    ACCEPTED_AT_FIELD_NUMBER: _builtins.int
+    LOG_BY_FIELD_NUMBER: _builtins.int
+    ADMISSION_BLOCK_FIELD_NUMBER: _builtins.int
+    statement_id: _builtins.bytes
+    """SHA-256 of the manifest's Sig_structure."""
+    already_registered: _builtins.bool
+    """Whether an earlier call had already registered it; the entry is then the earlier one."""
+    promise: _builtins.bytes
+    """The log's signed promise over the one statement id (docs/formats/promise.md)."""
+    @_builtins.property
+    def accepted_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def log_by(self) -> _timestamp_pb2.Timestamp:
+        """The time by which the manifest will be logged."""
+
+    @_builtins.property
+    def admission_block(self) -> _chain_pb2.BlockRef:
+        """The final block against which the issuer was admitted, as for statements."""
+
+    def __init__(
+        self,
+        *,
+        statement_id: _builtins.bytes = ...,
+        already_registered: _builtins.bool = ...,
+        promise: _builtins.bytes = ...,
+        accepted_at: _timestamp_pb2.Timestamp | None = ...,
+        log_by: _timestamp_pb2.Timestamp | None = ...,
+        admission_block: _chain_pb2.BlockRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "admission_block", b"admission_block", "log_by", b"log_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "admission_block", b"admission_block", "already_registered", b"already_registered", "log_by", b"log_by", "promise", b"promise", "statement_id", b"statement_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterManifestResponse: _TypeAlias = RegisterManifestResponse  # noqa: Y015
+
+@_typing.final
 class Anchor(_message.Message):
     """A final or included anchor that covers a statement."""
 
@@ -159,6 +232,9 @@ class Statement(_message.Message):
     LEAF_INDEX_FIELD_NUMBER: _builtins.int
     ANCHOR_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
+    MANIFEST_SIZE_FIELD_NUMBER: _builtins.int
+    DOCUMENT_INDEX_FIELD_NUMBER: _builtins.int
+    DOCUMENT_LEAF_FIELD_NUMBER: _builtins.int
     statement_id: _builtins.bytes
     signed_statement: _builtins.bytes
     """COSE_Sign1 as received."""
@@ -167,11 +243,20 @@ class Statement(_message.Message):
     document_type: _builtins.str
     """UN/EDIFACT 1001 code."""
     document_digest: _builtins.bytes
+    """Empty for a manifest as a whole."""
     stage: _chain_pb2.EvidenceStage.ValueType
     leaf_index: _builtins.int
     """Set from `logged` on."""
     supersedes: _builtins.bytes
     """Statement id that this one supersedes, by its issuer's own word."""
+    manifest_size: _builtins.int
+    """Set for a manifest: how many documents it holds."""
+    document_index: _builtins.int
+    """Set where this is about one document of a manifest: its place in it. `document_digest` is that
+    document's, `subject` the manifest's.
+    """
+    document_leaf: _builtins.bytes
+    """The document's leaf under the manifest's root, with document_index."""
     @_builtins.property
     def accepted_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -192,14 +277,26 @@ class Statement(_message.Message):
         leaf_index: _builtins.int | None = ...,
         anchor: Global___Anchor | None = ...,
         supersedes: _builtins.bytes = ...,
+        manifest_size: _builtins.int | None = ...,
+        document_index: _builtins.int | None = ...,
+        document_leaf: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_leaf_index", b"_leaf_index", "accepted_at", b"accepted_at", "anchor", b"anchor", "leaf_index", b"leaf_index"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_document_index", b"_document_index", "_leaf_index", b"_leaf_index", "_manifest_size", b"_manifest_size", "accepted_at", b"accepted_at", "anchor", b"anchor", "document_index", b"document_index", "leaf_index", b"leaf_index", "manifest_size", b"manifest_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_leaf_index", b"_leaf_index", "accepted_at", b"accepted_at", "anchor", b"anchor", "document_digest", b"document_digest", "document_type", b"document_type", "issuer", b"issuer", "leaf_index", b"leaf_index", "signed_statement", b"signed_statement", "stage", b"stage", "statement_id", b"statement_id", "subject", b"subject", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_document_index", b"_document_index", "_leaf_index", b"_leaf_index", "_manifest_size", b"_manifest_size", "accepted_at", b"accepted_at", "anchor", b"anchor", "document_digest", b"document_digest", "document_index", b"document_index", "document_leaf", b"document_leaf", "document_type", b"document_type", "issuer", b"issuer", "leaf_index", b"leaf_index", "manifest_size", b"manifest_size", "signed_statement", b"signed_statement", "stage", b"stage", "statement_id", b"statement_id", "subject", b"subject", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__document_index: _TypeAlias = _typing.Literal["document_index"]  # noqa: Y015
+    _WhichOneofArgType__document_index: _TypeAlias = _typing.Literal["_document_index", b"_document_index"]  # noqa: Y015
     _WhichOneofReturnType__leaf_index: _TypeAlias = _typing.Literal["leaf_index"]  # noqa: Y015
     _WhichOneofArgType__leaf_index: _TypeAlias = _typing.Literal["_leaf_index", b"_leaf_index"]  # noqa: Y015
+    _WhichOneofReturnType__manifest_size: _TypeAlias = _typing.Literal["manifest_size"]  # noqa: Y015
+    _WhichOneofArgType__manifest_size: _TypeAlias = _typing.Literal["_manifest_size", b"_manifest_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__document_index) -> _WhichOneofReturnType__document_index | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__leaf_index) -> _WhichOneofReturnType__leaf_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__manifest_size) -> _WhichOneofReturnType__manifest_size | None: ...
 
 Global___Statement: _TypeAlias = Statement  # noqa: Y015
 
@@ -445,23 +542,32 @@ class GetEvidenceRequest(_message.Message):
     STATEMENT_ID_FIELD_NUMBER: _builtins.int
     AS_OF_BLOCK_FIELD_NUMBER: _builtins.int
     RELYING_COUNTRY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_INDEX_FIELD_NUMBER: _builtins.int
     statement_id: _builtins.bytes
     as_of_block: _builtins.int
     relying_country: _builtins.str
+    document_index: _builtins.int
+    """Which document of a manifest; required for a manifest, refused for a statement."""
     def __init__(
         self,
         *,
         statement_id: _builtins.bytes = ...,
         as_of_block: _builtins.int | None = ...,
         relying_country: _builtins.str = ...,
+        document_index: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_as_of_block", b"_as_of_block", "as_of_block", b"as_of_block"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_as_of_block", b"_as_of_block", "_document_index", b"_document_index", "as_of_block", b"as_of_block", "document_index", b"document_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_as_of_block", b"_as_of_block", "as_of_block", b"as_of_block", "relying_country", b"relying_country", "statement_id", b"statement_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_as_of_block", b"_as_of_block", "_document_index", b"_document_index", "as_of_block", b"as_of_block", "document_index", b"document_index", "relying_country", b"relying_country", "statement_id", b"statement_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__as_of_block: _TypeAlias = _typing.Literal["as_of_block"]  # noqa: Y015
     _WhichOneofArgType__as_of_block: _TypeAlias = _typing.Literal["_as_of_block", b"_as_of_block"]  # noqa: Y015
+    _WhichOneofReturnType__document_index: _TypeAlias = _typing.Literal["document_index"]  # noqa: Y015
+    _WhichOneofArgType__document_index: _TypeAlias = _typing.Literal["_document_index", b"_document_index"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__as_of_block) -> _WhichOneofReturnType__as_of_block | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__document_index) -> _WhichOneofReturnType__document_index | None: ...
 
 Global___GetEvidenceRequest: _TypeAlias = GetEvidenceRequest  # noqa: Y015
 

@@ -42,6 +42,11 @@ class LedgerServiceStub:
                 request_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterStatementsRequest.SerializeToString,
                 response_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterStatementsResponse.FromString,
                 _registered_method=True)
+        self.RegisterManifest = channel.unary_unary(
+                '/silkledger.ledger.v1.LedgerService/RegisterManifest',
+                request_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterManifestRequest.SerializeToString,
+                response_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterManifestResponse.FromString,
+                _registered_method=True)
         self.GetStatement = channel.unary_unary(
                 '/silkledger.ledger.v1.LedgerService/GetStatement',
                 request_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.GetStatementRequest.SerializeToString,
@@ -121,6 +126,13 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegisterManifest(self, request, context):
+        """Accepts one manifest with the leaves of its documents. OK means what it means for statements.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatement(self, request, context):
         """One statement with its stage, receipt and anchor.
         """
@@ -136,7 +148,8 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListStatements(self, request, context):
-        """Statements by digest, subject, issuer, type or time, in log order.
+        """Statements by digest, subject, issuer, type or time, in log order. A digest also finds the
+        documents of manifests.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,6 +233,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.RegisterStatements,
                     request_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterStatementsRequest.FromString,
                     response_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterStatementsResponse.SerializeToString,
+            ),
+            'RegisterManifest': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterManifest,
+                    request_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterManifestRequest.FromString,
+                    response_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterManifestResponse.SerializeToString,
             ),
             'GetStatement': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatement,
@@ -316,6 +334,33 @@ class LedgerService:
             '/silkledger.ledger.v1.LedgerService/RegisterStatements',
             silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterStatementsRequest.SerializeToString,
             silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterStatementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterManifest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/silkledger.ledger.v1.LedgerService/RegisterManifest',
+            silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterManifestRequest.SerializeToString,
+            silkledger_dot_ledger_dot_v1_dot_ledger__pb2.RegisterManifestResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,12 +38,16 @@ class LedgerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     RegisterStatements: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.RegisterStatementsRequest, _ledger_pb2.RegisterStatementsResponse]
     """Accepts signed statements, all or nothing. OK means durable and promised, not yet logged."""
+    RegisterManifest: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.RegisterManifestRequest, _ledger_pb2.RegisterManifestResponse]
+    """Accepts one manifest with the leaves of its documents. OK means what it means for statements."""
     GetStatement: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetStatementRequest, _ledger_pb2.GetStatementResponse]
     """One statement with its stage, receipt and anchor."""
     GetReceipt: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetReceiptRequest, _ledger_pb2.GetReceiptResponse]
     """The receipt (RFC 9942) of a logged statement, with the checkpoint that it belongs to."""
     ListStatements: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListStatementsRequest, _ledger_pb2.ListStatementsResponse]
-    """Statements by digest, subject, issuer, type or time, in log order."""
+    """Statements by digest, subject, issuer, type or time, in log order. A digest also finds the
+    documents of manifests.
+    """
     VerifyDocument: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.VerifyDocumentRequest, _ledger_pb2.VerifyDocumentResponse]
     """A verdict on a document digest as of a block, for a relying country."""
     GetEvidence: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetEvidenceRequest, _ledger_pb2.GetEvidenceResponse]
@@ -76,12 +80,16 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterStatements: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RegisterStatementsRequest, _ledger_pb2.RegisterStatementsResponse]  # type: ignore[assignment]
     """Accepts signed statements, all or nothing. OK means durable and promised, not yet logged."""
+    RegisterManifest: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RegisterManifestRequest, _ledger_pb2.RegisterManifestResponse]  # type: ignore[assignment]
+    """Accepts one manifest with the leaves of its documents. OK means what it means for statements."""
     GetStatement: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetStatementRequest, _ledger_pb2.GetStatementResponse]  # type: ignore[assignment]
     """One statement with its stage, receipt and anchor."""
     GetReceipt: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetReceiptRequest, _ledger_pb2.GetReceiptResponse]  # type: ignore[assignment]
     """The receipt (RFC 9942) of a logged statement, with the checkpoint that it belongs to."""
     ListStatements: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListStatementsRequest, _ledger_pb2.ListStatementsResponse]  # type: ignore[assignment]
-    """Statements by digest, subject, issuer, type or time, in log order."""
+    """Statements by digest, subject, issuer, type or time, in log order. A digest also finds the
+    documents of manifests.
+    """
     VerifyDocument: _aio.UnaryUnaryMultiCallable[_ledger_pb2.VerifyDocumentRequest, _ledger_pb2.VerifyDocumentResponse]  # type: ignore[assignment]
     """A verdict on a document digest as of a block, for a relying country."""
     GetEvidence: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetEvidenceRequest, _ledger_pb2.GetEvidenceResponse]  # type: ignore[assignment]
@@ -119,6 +127,14 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts signed statements, all or nothing. OK means durable and promised, not yet logged."""
 
     @_abc_1.abstractmethod
+    def RegisterManifest(
+        self,
+        request: _ledger_pb2.RegisterManifestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.RegisterManifestResponse, _abc.Awaitable[_ledger_pb2.RegisterManifestResponse]]:
+        """Accepts one manifest with the leaves of its documents. OK means what it means for statements."""
+
+    @_abc_1.abstractmethod
     def GetStatement(
         self,
         request: _ledger_pb2.GetStatementRequest,
@@ -140,7 +156,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.ListStatementsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.ListStatementsResponse, _abc.Awaitable[_ledger_pb2.ListStatementsResponse]]:
-        """Statements by digest, subject, issuer, type or time, in log order."""
+        """Statements by digest, subject, issuer, type or time, in log order. A digest also finds the
+        documents of manifests.
+        """
 
     @_abc_1.abstractmethod
     def VerifyDocument(
