@@ -16,7 +16,7 @@ from services.identity.settings import IdentitySettings
 from services.identity.use_cases import IdentityUseCases, IssuingPolicy
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
-from silkledger.evm.lane_signer import lane_signer
+from silkledger.evm.lane_signer import lane_limits, lane_signer
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.startup import answers, engine_of, pinned_network, start
 from silkledger.projections.accreditations import AccreditationsProjector
@@ -45,7 +45,8 @@ async def main() -> None:
         network = await pinned_network(settings, node)
         projectors = (HistoriesProjector(), CallsProjector(), AccreditationsProjector())
         follower = Follower(database, node, profile, network, projectors)
-        lane = Lane(database, node, profile, network, signer, worker.builders(network))
+        limits = lane_limits(settings, settings.mode)
+        lane = Lane(database, node, profile, network, signer, worker.builders(network), limits=limits)
         questions = Questions(database, follower)
         cases = IdentityUseCases(
             database,

@@ -48,6 +48,7 @@ from silkledger.registry.histories import origin_id
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.db import Database
 from silkledger.runtime.errors import FieldViolation
+from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.runtime.idempotency import remember, replay
 from silkledger.statement import parse_statement
 from silkledger.values import BlockRef, DocumentType, StatementId
@@ -135,6 +136,7 @@ class Ledger:
         """Steps (3) to (5) of registration."""
         admission = self.final_block()
         statements = await self._admit(caller, raws, admission)  # (3)
+        reach(Failpoint.ACCEPT_CHECKED)
         ids = tuple(item.id for item in statements)
         accepted_ms = self.clock_ms()
         log_by_ms = accepted_ms + self.settings.promise_within_s * 1000
@@ -147,6 +149,7 @@ class Ledger:
             organisation=caller.did,
             request_id=request_id.lower(),
         )
+        reach(Failpoint.ACCEPT_PROMISED)
         terms = Terms(accepted_ms, log_by_ms, admission.number, bytes(admission.hash))
         rows = _first_of_each(statements, raws)
         async with self.database.write() as connection:  # (5)
@@ -165,6 +168,8 @@ class Ledger:
                 request_id=request_id.lower(),
                 items=len(new),
             )
+            reach(Failpoint.ACCEPT_WRITTEN)
+        reach(Failpoint.ACCEPT_COMMITTED)
         self.queue.add(len(new))
         return response
 

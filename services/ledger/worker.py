@@ -23,6 +23,7 @@ from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
+from silkledger.evm.lane_signer import lane_limits
 from silkledger.evm.port import Node
 from silkledger.evm.signer import Signer
 from silkledger.keys import PrivateKey
@@ -85,6 +86,7 @@ def assemble(parts: Parts) -> Assembled:
         parts.network,
         parts.signer,
         {**anchors.builders(), **relay_builders(parts.network)},
+        limits=lane_limits(settings, settings.mode),
     )
     queue = Queue(settings.pending_limit)
 

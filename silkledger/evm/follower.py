@@ -24,6 +24,7 @@ from silkledger.evm.follower_store import CursorMoved, FollowerStore
 from silkledger.evm.port import FullBlock, Node, NodeError, NodeLied
 from silkledger.evm.verify import verify_block, verify_links
 from silkledger.runtime.db import Database
+from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.values import BlockHash, BlockRef
 
 ReorgListener = Callable[[int], Awaitable[None]]
@@ -216,13 +217,16 @@ class Follower:
             verify_block(block)
         if blocks[0].header.parent_hash != self._head.hash:
             return await self._undo_to_ancestor(self._head.number, blocks[0].header.parent_hash)
+        reach(Failpoint.INCLUDE_FETCHED)
         try:
             async with self._store.advance(self._head, blocks, self._final_after(blocks)) as conn:
                 for block in blocks:
                     await self._project(conn, block)
+                reach(Failpoint.INCLUDE_APPLIED)
         except CursorMoved:
             await self._reload()
             return True
+        reach(Failpoint.INCLUDE_COMMITTED)
         await self._reload()
         return True
 

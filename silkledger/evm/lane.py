@@ -44,6 +44,7 @@ from silkledger.evm.transactions import (
     sign_transaction,
 )
 from silkledger.runtime.db import Database
+from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.values import Address
 
 
@@ -139,12 +140,23 @@ class Lane:
             return
         self._problem = None if row.frozen is None else f"frozen: {row.frozen}"
         attempts, final = await self._store.open_attempts()
-        await self._store.change(row.epoch, changes_by_chain(attempts, final))
+        await self._note_chain(row, changes_by_chain(attempts, final))
         if row.frozen is None:
             await self._sign_queued(row, attempts)
             await self._bump(row, attempts)
         await self._send(row)
         await self._look_for_strangers(row)
+
+    async def _note_chain(self, row: LaneRow, changes: Sequence[Change]) -> None:
+        """Write what the chain says of our attempts."""
+        if any(change.state is State.INCLUDED for change in changes):
+            reach(Failpoint.INCLUDE_NOTED)
+        final = any(change.state is State.FINAL for change in changes)
+        if final:
+            reach(Failpoint.FINALISE_NOTED)
+        await self._store.change(row.epoch, changes)
+        if final:
+            reach(Failpoint.FINALISE_COMMITTED)
 
     async def _lease(self) -> LaneRow | None:
         if not self._known:
@@ -165,7 +177,9 @@ class Lane:
         ]
         await self._store.refuse(row.epoch, refused)
         if signed:
+            reach(Failpoint.SIGN_TRANSACTION)
             await self._store.store_signed(row.epoch, row.next_nonce, signed)
+            reach(Failpoint.PERSIST_COMMITTED)
 
     async def _build(
         self, intents: Sequence[Any]
@@ -234,9 +248,12 @@ class Lane:
                         break
         finally:
             await self._store.change(row.epoch, changes)
+        if changes:
+            reach(Failpoint.BROADCAST_NOTED)
 
     async def _send_one(self, attempt: AttemptRow) -> Change:
         """One hand-over. Only a lost reply raises; then the bytes are sent again, whatever became of them."""
+        reach(Failpoint.BROADCAST_SENDING)
         try:
             await self._node.send_raw(attempt.raw)
         except TransactionRefused as refusal:
@@ -244,6 +261,7 @@ class Lane:
         except NodeLied as lie:
             self._problem = str(lie)
             return Change(attempt, State.STUCK, str(lie), sent=True)
+        reach(Failpoint.BROADCAST_TAKEN)
         return Change(attempt, State.BROADCAST, sent=True)
 
     def _refused(self, attempt: AttemptRow, refusal: TransactionRefused) -> Change:

@@ -1,4 +1,4 @@
-"""The signer of a service's lane, as its settings name it. For composition roots."""
+"""The signer and the limits of a service's lane, as its settings name them. For composition roots."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from silkledger.evm.keystore import load_account
+from silkledger.evm.lane_types import LaneLimits
 from silkledger.evm.signer import LocalSigner, Signer
 from silkledger.evm.web3signer import Web3Signer
 from silkledger.keys.files import KeyFileError
 from silkledger.keys.suites import KeyShapeError
-from silkledger.runtime.settings import LaneSettings, SettingsError, variable_of
+from silkledger.runtime.db import IDLE_IN_TRANSACTION_MS
+from silkledger.runtime.settings import LaneSettings, Mode, SettingsError, require_development, variable_of
+from silkledger.runtime.telemetry import logger
 from silkledger.values import Address, ValueShapeError
 
 
@@ -38,6 +41,18 @@ async def lane_signer(settings: LaneSettings) -> AsyncIterator[Signer]:
         yield remote
     finally:
         await remote.close()
+
+
+def lane_limits(settings: LaneSettings, mode: Mode) -> LaneLimits:
+    """The lane's limits with the lease of the settings.
+
+    Raises:
+        SettingsError: in production, a lease that an idle transaction of a stopped owner may outlast.
+    """
+    if settings.lane_lease_ms <= IDLE_IN_TRANSACTION_MS:
+        text = f"a lease of {settings.lane_lease_ms} ms, not above {IDLE_IN_TRANSACTION_MS} ms,"
+        logger().warning("development_only", warning=require_development(mode, text))
+    return LaneLimits(lease_s=settings.lane_lease_ms / 1000)
 
 
 def _local(settings: LaneSettings) -> LocalSigner:

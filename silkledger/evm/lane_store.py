@@ -23,6 +23,7 @@ from silkledger.evm.lane_types import (
 from silkledger.evm.tables import ATTEMPT, CHAIN_BLOCK, CHAIN_CURSOR, CHAIN_TX, INTENT, LANE
 from silkledger.evm.transactions import SignedTransaction
 from silkledger.runtime.db import SQLITE, Database
+from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.values import Address, TxHash
 
 
@@ -91,6 +92,7 @@ async def enqueue(
             "created_ms": now_ms,
         }
         await conn.execute(dialect.insert(INTENT).values(**values).on_conflict_do_nothing())
+        reach(Failpoint.PERSIST_INTENT)
         found = (await conn.execute(select(INTENT.c.id, INTENT.c.payload).where(once))).one()
     if bytes(found.payload) != intent.payload:
         raise IntentConflict(intent)
@@ -259,6 +261,8 @@ class LaneStore:
             return
         async with self.fenced(epoch) as conn:
             await self._apply(conn, changes)
+            if any(change.state is State.FINAL for change in changes):
+                reach(Failpoint.FINALISE_WRITTEN)
 
     async def _apply(self, conn: AsyncConnection, changes: Sequence[Change]) -> None:
         now = self.now_ms()
@@ -300,6 +304,7 @@ class LaneStore:
             if taken.rowcount != len(signed):
                 raise LeaseLost
             await conn.execute(insert(ATTEMPT), [self._attempt_row(*item) for item in signed])
+            reach(Failpoint.PERSIST_SIGNED)
 
     async def store_replacement(self, epoch: int, intent_id: int, signed: SignedTransaction) -> None:
         """The same nonce at a higher price, beside the earlier attempt."""

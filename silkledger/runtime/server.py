@@ -20,6 +20,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from silkledger.runtime import failpoints
 from silkledger.runtime.calls import CallInterceptor
 from silkledger.runtime.health import Health, HealthCheck
 from silkledger.runtime.settings import ServerSettings, host_and_port
@@ -203,7 +204,9 @@ async def serve(
 
     Raises:
         WorkerDied: a worker ended by itself; the server was drained all the same.
+        SettingsError: an order to die that is refused (silkledger.runtime.failpoints).
     """
+    failpoints.arm(settings.failpoint, settings.mode)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -51,6 +51,8 @@ class ServerSettings:
     tls_ca: Path
     # Where the port actually bound is written as JSON, for whoever started us; none by default.
     ready_file: Path | None = None
+    # DEVELOPMENT ONLY: where this process kills itself, `name` or `name:n` (silkledger.runtime.failpoints).
+    failpoint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,10 @@ class LaneSettings:
     lane_signer_url: str | None = field(default=None, repr=False)
     # The address whose key that signer holds. Whatever it signs is checked against this.
     lane_signer_address: str | None = None
+    # How long an owner of the lane may be silent before another process takes it over, milliseconds; on
+    # SQLite the file's owner owns the lane. No longer than the database's limit for idle transactions (8
+    # seconds) only in development: a stopped owner's open transaction could outlast its lease.
+    lane_lease_ms: int = 20_000
 
 
 def variable_of(field_name: str) -> str:

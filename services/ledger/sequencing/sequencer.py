@@ -29,6 +29,7 @@ from silkledger.log.tree import EMPTY_ROOT, ProofInvalid, leaf_hash
 from silkledger.projections.anchors import anchored_head, rewritten
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database, advisory_lock
+from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.runtime.telemetry import logger
 from silkledger.values import MerkleRoot
 
@@ -122,8 +123,12 @@ class Sequencer:
             head, nodes = await self._open(connection)
             waiting = await bulk.pending_entries(connection, self._limits.batch)
             if waiting:
+                reach(Failpoint.SEQUENCE_TAKEN)
                 await self._grow(connection, head, nodes, waiting)
+                reach(Failpoint.INTEGRATE_WRITTEN)
             left = await storage.pending_count(connection) if waiting or not self._queue.open else None
+        if waiting:
+            reach(Failpoint.INTEGRATE_COMMITTED)
         if left is not None:
             self._queue.waiting = left
         self._queue.open = True
@@ -176,12 +181,16 @@ class Sequencer:
             await self._check_anchored(connection, nodes, new)
         except (ProofInvalid, KeyError) as error:
             raise LogInconsistent(f"the new tree does not extend what was published: {error}") from None
+        reach(Failpoint.INTEGRATE_GROWN)
         await bulk.assign_leaves(connection, head.tree_size, [seq for seq, _ in waiting])
+        reach(Failpoint.SEQUENCE_ASSIGNED)
         await bulk.insert_nodes(connection, nodes.written)
+        reach(Failpoint.INTEGRATE_STORED)
         await self._publish(connection, *new)
 
     async def _publish(self, connection: AsyncConnection, size: int, root: bytes) -> CheckpointRow:
         note = sign_checkpoint(Checkpoint(self._origin, size, MerkleRoot(root)), self._log_key)
+        reach(Failpoint.SIGN_CHECKPOINT)
         row = CheckpointRow(size, root, note)
         await storage.insert_checkpoint(connection, row, time.time_ns() // 1_000_000)
         return row

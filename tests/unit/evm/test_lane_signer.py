@@ -10,12 +10,12 @@ import pytest
 from eth_keyfile import create_keyfile_json
 
 from silkledger.evm.keystore import load_account
-from silkledger.evm.lane_signer import lane_signer
+from silkledger.evm.lane_signer import lane_limits, lane_signer
 from silkledger.evm.signer import LocalSigner
 from silkledger.evm.web3signer import Web3Signer
 from silkledger.keys import KeyFileError, Suite, generate, save_key
 from silkledger.keys.account import Account
-from silkledger.runtime.settings import LaneSettings, SettingsError
+from silkledger.runtime.settings import LaneSettings, Mode, SettingsError
 
 ACCOUNT = Account.generate()
 PASSWORD = b"correct horse"
@@ -157,3 +157,11 @@ def test_a_key_of_another_suite(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="secp256k1"):
         start().send(None)
+
+
+def test_a_lease_that_an_idle_transaction_may_outlast_is_for_development() -> None:
+    short, usual = LaneSettings(lane_lease_ms=8_000), LaneSettings()
+    assert lane_limits(short, Mode.DEVELOPMENT).lease_s == 8
+    assert lane_limits(usual, Mode.PRODUCTION).lease_s == 20
+    with pytest.raises(SettingsError, match="must not run in production mode"):
+        lane_limits(short, Mode.PRODUCTION)
