@@ -22,6 +22,49 @@ class Measurement:
     holds: bool | None
 
 
+def beside(
+    name: str,
+    value: float,
+    unit: str,
+    baseline: str,
+    baseline_value: float,
+    *,
+    ratio: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Measurement:
+    """A figure beside its baseline. The goal, if any, is for the ratio; `ratio` is given where it is not the
+    quotient of the two figures quoted, but for instance the median of several.
+    """
+    quotient = value / baseline_value if ratio is None else ratio
+    goal, holds = "", None
+    if at_least is not None:
+        goal, holds = f"≥ {at_least:g}", quotient >= at_least
+    elif at_most is not None:
+        goal, holds = f"≤ {at_most:g}", quotient <= at_most
+    return Measurement(name, value, unit, baseline, baseline_value, quotient, goal, holds)
+
+
+def beside_in_rounds(
+    name: str,
+    unit: str,
+    baseline: str,
+    pairs: list[tuple[float, float]],
+    *,
+    at_least: float | None = None,
+) -> Measurement:
+    """Medians of (value, baseline value) taken in turn, and the median of the rounds' own ratios."""
+    return beside(
+        name,
+        median(value for value, _ in pairs),
+        unit,
+        baseline,
+        median(base for _, base in pairs),
+        ratio=median(value / base for value, base in pairs),
+        at_least=at_least,
+    )
+
+
 def compare(
     name: str,
     unit: str,
@@ -34,17 +77,7 @@ def compare(
 ) -> Measurement:
     """Times the two in turn, `rounds` times; each returns how many units it did. Quotes medians."""
     pairs = [(_rate(work), _rate(baseline_work)) for _ in range(rounds)]
-    ratio = median(a / b for a, b in pairs)
-    return Measurement(
-        name=name,
-        value=median(a for a, _ in pairs),
-        unit=unit,
-        baseline=baseline,
-        baseline_value=median(b for _, b in pairs),
-        ratio=ratio,
-        goal="" if at_least is None else f"≥ {at_least}",
-        holds=None if at_least is None else ratio >= at_least,
-    )
+    return beside_in_rounds(name, unit, baseline, pairs, at_least=at_least)
 
 
 def _rate(work: Callable[[], int]) -> float:
