@@ -30,6 +30,11 @@ GENERATORS: tuple[tuple[str, list[str], tuple[str, ...]], ...] = (
         [sys.executable, "-m", "tests.vectors.evidence.write_verdicts"],
         ("tests/vectors/evidence/verdicts.json", "tests/vectors/evidence/bundles/*.cbor"),
     ),
+    (
+        "completeness proofs with their answers",
+        [sys.executable, "-m", "tests.vectors.evidence.write_completeness"],
+        ("tests/vectors/evidence/completeness.json", "tests/vectors/evidence/completeness/*.cbor"),
+    ),
     ("sample documents", [sys.executable, "-m", "tools.samples"], ("samples/*.*",)),
     ("command line reference", [sys.executable, "tools/cli_docs.py"], ("docs/cli.md",)),
     ("error reasons", [sys.executable, "-m", "tools.error_reasons"], ("docs/formats/errors.md",)),

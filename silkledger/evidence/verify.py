@@ -16,6 +16,7 @@ from silkledger.evidence.checklist import Checklist, need
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header, decode_header
 from silkledger.evidence.header_trust import HeaderTrust, trust_headers
+from silkledger.evidence.network import check_network
 from silkledger.evidence.notices import later_notices
 from silkledger.evidence.proven_histories import ProvenHistories, verify_states
 from silkledger.evidence.reasons import Reason
@@ -87,7 +88,7 @@ def verify_bundle(
     """
     facts, checks = _Facts(), Checklist()
     facts.bundle = checks.run("bundle", lambda: decode_bundle(bundle_bytes))  # (1)
-    checks.run("network", lambda: _network(need(facts.bundle), roots))  # (2)
+    checks.run("network", lambda: check_network(need(facts.bundle).network, roots))  # (2)
     facts.statement = checks.run("statement", lambda: _statement(need(facts.bundle), roots))  # (3)
     checks.run("document", lambda: _document(need(facts.statement), document_digest))  # (4)
     facts.blocks = checks.run("blocks", lambda: _blocks(need(facts.bundle), roots, as_of))  # (5)
@@ -105,18 +106,6 @@ def verify_bundle(
         assumptions=_assumptions(facts),
         notices=tuple(facts.notices),
     )
-
-
-def _network(bundle: Bundle, roots: TrustRoots) -> None:
-    network = bundle.network
-    trusted = {
-        "chain id": (network.chain_id, roots.chain_id),
-        "genesis": (network.genesis_hash, roots.genesis_hash),
-        "directory": (network.directory, roots.directory),
-    }
-    for what, (given, wanted) in trusted.items():
-        if given != wanted:
-            raise EvidenceInvalid(Reason.NETWORK_MISMATCH, f"{what} is {given}, trusted is {wanted}")
 
 
 def _statement(bundle: Bundle, roots: TrustRoots) -> SignedStatement:

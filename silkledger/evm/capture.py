@@ -77,10 +77,14 @@ class HistorySource(Protocol):
         ...
 
 
-class BlockSource(Protocol):
-    """What gathering evidence asks of a node (`silkledger.evm.port.Node`)."""
+class HeaderSource(Protocol):
+    """Where headers are read."""
 
     async def block(self, number: int) -> Block: ...
+
+
+class BlockSource(HeaderSource, Protocol):
+    """What gathering evidence asks of a node (`silkledger.evm.port.Node`)."""
 
     async def full_blocks(self, first: int, last: int) -> list[FullBlock]: ...
 
@@ -178,11 +182,11 @@ async def _sealed_headers(node: BlockSource, request: CaptureRequest) -> list[He
     needed = sorted({0, request.anchor_block - 1, request.anchor_block, request.as_of})
     headers = [(await node.block(needed[0])).header]
     for number in needed[1:]:
-        headers += await _bridge(node, headers[-1], (await node.block(number)).header)
+        headers += await bridge(node, headers[-1], (await node.block(number)).header)
     return headers
 
 
-async def _bridge(node: BlockSource, trusted: Header, wanted: Header) -> list[Header]:
+async def bridge(node: HeaderSource, trusted: Header, wanted: Header) -> list[Header]:
     """The headers after `trusted`, up to `wanted`, by which a verifier can skip from one to the other.
 
     Halves the way until more than a third of the validators of each step sealed the next: a logarithm of
@@ -198,8 +202,8 @@ async def _bridge(node: BlockSource, trusted: Header, wanted: Header) -> list[He
         middle = (trusted.number + wanted.number) // 2
         if error.reason is not Reason.LINEAGE_SKIP or middle == trusted.number:
             raise CaptureFailed(error.detail, (error.reason,)) from error
-    between = await _bridge(node, trusted, (await node.block(middle)).header)
-    return between + await _bridge(node, between[-1], wanted)
+    between = await bridge(node, trusted, (await node.block(middle)).header)
+    return between + await bridge(node, between[-1], wanted)
 
 
 async def _states(

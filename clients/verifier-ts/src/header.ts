@@ -17,8 +17,10 @@ export interface Header {
   coinbase: Bytes;
   stateRoot: Bytes;
   receiptsRoot: Bytes;
+  logsBloom: Bytes;
   difficulty: bigint;
   number: bigint;
+  gasUsed: bigint;
   timestamp: bigint;
   extraData: Bytes;
   mixHash: Bytes;
@@ -52,8 +54,10 @@ export function readHeader(raw: Bytes, engine: Engine): Header {
     coinbase: octets(2),
     stateRoot: octets(3),
     receiptsRoot: octets(5),
+    logsBloom: octets(6),
     difficulty: integerAt(items, 7),
     number: integerAt(items, NUMBER),
+    gasUsed: integerAt(items, 10),
     timestamp: integerAt(items, 11),
     extraData: octets(EXTRA_DATA),
     mixHash: octets(13),

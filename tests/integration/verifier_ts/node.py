@@ -29,7 +29,12 @@ def node() -> str:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """One run of the command line, from the repository root."""
-    command = [node(), str(MAIN), *map(str, arguments)]
+    return run_script(MAIN, *arguments)
+
+
+def run_script(script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """One run of `script`, from the repository root."""
+    command = [node(), str(script), *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 

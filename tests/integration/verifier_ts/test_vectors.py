@@ -11,6 +11,7 @@ from silkledger.evidence.reasons import Reason
 from silkledger.evidence.verdict import Verdict
 from tests.integration.verifier_ts.node import ROOT, Question, ask, stable, stable_of_python
 from tests.vectors.evidence import write_verdicts
+from tests.vectors.evidence.completeness_cases import REASONS as COMPLETENESS_REASONS
 from tests.vectors.evidence.verdict_cases import Case
 
 VECTORS = ROOT / "tests/vectors/evidence"
@@ -102,9 +103,11 @@ UNREACHED = {
     Reason.LINEAGE_START,
     Reason.RECEIPT_ROOT,
     Reason.ISSUER_NOT_AUTHORISED,
+    Reason.EVENT_DECLARATION,
+    *COMPLETENESS_REASONS,
 }
 """No small bundle gives these: three are of proofs of equivocation, five of proofs of a
-broken promise, two of nodes' answers, one needs
+broken promise, others of proofs of completeness, two of nodes' answers, one needs
 33 MB, and the rest is forestalled by another check, or stands for a reason without a code."""
 
 

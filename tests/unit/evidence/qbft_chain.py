@@ -38,6 +38,8 @@ class Draft:
     timestamp: int = 1_700_000_000
     state_root: bytes = bytes(32)
     receipts_root: bytes = bytes(32)
+    logs_bloom: bytes = bytes(256)
+    gas_used: int = 0
 
     def extra(self, round_: int, seals: Sequence[bytes]) -> bytes:
         listed = self.listed if self.listed is not None else [bytes(v.address) for v in self.members]
@@ -54,13 +56,13 @@ class Draft:
             self.state_root,
             bytes(32),
             self.receipts_root,
-            bytes(256),
+            self.logs_bloom,
         ]
         items += [
             big(self.difficulty),
             big(self.number),
             big(30_000_000),
-            b"",
+            big(self.gas_used),
             big(self.timestamp + self.number),
         ]
         items += [extra, self.mix_hash, bytes(8)]
