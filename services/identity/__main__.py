@@ -25,6 +25,7 @@ from silkledger.projections.histories import HistoriesProjector
 from silkledger.runtime.db import Database
 from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.server import NamedWorker, serve
+from silkledger.runtime.sessions import StoppedSessions
 from silkledger.runtime.settings import Mode, SettingsError, read_settings, variable_of
 
 MIGRATIONS = "services/identity/migrations"
@@ -59,7 +60,11 @@ async def main() -> None:
         await serve(
             settings,
             [service(cases)],
-            [NamedWorker("follower", follower.run), NamedWorker("lane", lane.run)],
+            [
+                NamedWorker("follower", follower.run),
+                NamedWorker("lane", lane.run),
+                NamedWorker("sessions", StoppedSessions(database).run),
+            ],
             {
                 "database": answers(database),
                 "follower": follower.health,

@@ -34,6 +34,7 @@ from silkledger.projections.histories import HistoriesProjector
 from silkledger.runtime.db import Database
 from silkledger.runtime.health import HealthCheck
 from silkledger.runtime.server import NamedWorker, Service, Worker
+from silkledger.runtime.sessions import StoppedSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def assemble(parts: Parts) -> Assembled:
         "anchoring": anchoring.run,
         "evidence": evidence.run,
         "verifiers": checker.run,
+        "sessions": StoppedSessions(database).run,
     }
 
     async def database_check() -> str | None:

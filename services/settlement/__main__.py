@@ -30,6 +30,7 @@ from silkledger.projections.settlements import CONTRACT, SettlementsProjector
 from silkledger.runtime.db import Database
 from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.server import NamedWorker, serve
+from silkledger.runtime.sessions import StoppedSessions
 from silkledger.runtime.settings import SettingsError, read_settings, variable_of
 from silkledger.values import Did, ValueShapeError
 
@@ -64,6 +65,7 @@ async def main() -> None:
             [
                 NamedWorker("follower", follower.run),
                 NamedWorker("lanes", lanes.run),
+                NamedWorker("sessions", StoppedSessions(database).run),
                 Postman(office, incoming, channels),
                 ExpiryWorker(office, f"eip155:{network.chain_id}:{network.address(CONTRACT)}"),
             ],

@@ -30,7 +30,6 @@ from silkledger.evm.lane_types import (
     CallSpec,
     Intent,
     LaneLimits,
-    LeaseLost,
     NothingToDo,
     NotYet,
     State,
@@ -45,6 +44,7 @@ from silkledger.evm.transactions import (
 )
 from silkledger.runtime.db import Database
 from silkledger.runtime.failpoints import Failpoint, reach
+from silkledger.runtime.lease import LeaseLost
 from silkledger.values import Address
 
 
@@ -78,8 +78,11 @@ class Lane:
         self._limits = limits or LaneLimits()
         self._clock = clock
         owner = owner or uuid.uuid4().hex
-        self._store = LaneStore(database, network.chain_id, signer.address, owner, clock)
+        self._store = LaneStore(
+            database, network.chain_id, signer.address, owner, self._limits.lease_s, clock
+        )
         self._known = False
+        self._standby = False
         self._wakeup = asyncio.Event()
         self._problem: str | None = None
 
@@ -91,6 +94,13 @@ class Lane:
     def problem(self) -> str | None:
         """What keeps the lane from working, as of its last round; None: nothing."""
         return self._problem
+
+    @property
+    def standby(self) -> bool:
+        """Whether another process had the lane in the last round. That is no problem: what this one enqueues
+        is sent by that one, and this one takes over when that one is silent.
+        """
+        return self._standby
 
     async def health(self) -> str | None:
         """None when well, else a sentence."""
@@ -116,8 +126,8 @@ class Lane:
         self._wakeup.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Rounds until stopped. Failures of node, signer or database are told in `problem` and tried
-        again.
+        """Rounds until stopped; then the lane is given up. Failures of node, signer or database are told in
+        `problem` and tried again.
         """
         while not stop.is_set():
             self._wakeup.clear()
@@ -126,6 +136,10 @@ class Lane:
             except (NodeError, SignerUnavailable, SigningFailed, DBAPIError, LeaseLost) as error:
                 self._problem = f"{type(error).__name__}: {error}"
             await _first_of(stop, self._wakeup, self._limits.poll_s)
+        try:
+            await self._store.release()
+        except DBAPIError as error:  # then the lease ends by itself
+            self._problem = f"{type(error).__name__}: {error}"
 
     async def step(self) -> None:
         """One round: lease, look at the chain, sign what waits, send what is due.
@@ -135,8 +149,9 @@ class Lane:
             SigningFailed: the signer signs as somebody else; nothing of that was stored.
         """
         row = await self._lease()
+        self._standby = row is None
         if row is None:
-            self._problem = "another process holds the lane"
+            self._problem = None
             return
         self._problem = None if row.frozen is None else f"frozen: {row.frozen}"
         attempts, final = await self._store.open_attempts()
@@ -163,7 +178,7 @@ class Lane:
             if not await self._store.exists():
                 await self._store.create(await self._node.nonce(self.signer))
             self._known = True
-        return await self._store.lease(int(self._limits.lease_s * 1000))
+        return await self._store.lease()
 
     async def _sign_queued(self, row: LaneRow, attempts: list[AttemptRow]) -> None:
         """Give waiting intents their nonces and bytes, as many as the window has room for."""

@@ -15,10 +15,12 @@ from silkledger.evm import lane_store
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.lane import Lane, _first_of
-from silkledger.evm.lane_types import Builders, Intent, LaneLimits, LeaseLost
+from silkledger.evm.lane_types import Builders, Intent, LaneLimits
 from silkledger.evm.port import Node, NodeError
 from silkledger.evm.signer import Signer, SignerUnavailable, SigningFailed
+from silkledger.evm.tables import LANE
 from silkledger.runtime.db import Database
+from silkledger.runtime.lease import LeaseLost, release
 from silkledger.values import Address
 
 SignerFor = Callable[[Address], Awaitable[Signer]]
@@ -78,7 +80,7 @@ class LanePool:
         self._wakeup.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Rounds of all busy lanes until stopped."""
+        """Rounds of all busy lanes until stopped; then all of them are given up."""
         while not stop.is_set():
             self._wakeup.clear()
             try:
@@ -86,6 +88,11 @@ class LanePool:
             except DBAPIError as error:
                 self._problems = {"database": f"{type(error).__name__}: {error}"}
             await _first_of(stop, self._wakeup, self._limits.poll_s)
+        try:
+            async with self._database.write() as conn:
+                await release(conn, LANE, self._owner)
+        except DBAPIError as error:  # then the leases end by themselves
+            self._problems = {"database": f"{type(error).__name__}: {error}"}
 
     async def step(self) -> None:
         """One round of every lane that has something to do; a lane in trouble does not stop the others."""

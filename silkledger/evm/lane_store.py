@@ -1,4 +1,6 @@
-"""The lane's rows. Every write after the lease was taken checks its epoch in the same transaction."""
+"""The lane's rows. Every write after the lease was taken checks its epoch in the same transaction
+(silkledger.runtime.lease).
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,13 @@ from silkledger.evm.lane_types import (
     IntentConflict,
     IntentStatus,
     LaneFull,
-    LeaseLost,
     State,
 )
 from silkledger.evm.tables import ATTEMPT, CHAIN_BLOCK, CHAIN_CURSOR, CHAIN_TX, INTENT, LANE
 from silkledger.evm.transactions import SignedTransaction
 from silkledger.runtime.db import SQLITE, Database
 from silkledger.runtime.failpoints import Failpoint, reach
+from silkledger.runtime.lease import Lease, LeaseLost, release
 from silkledger.values import Address, TxHash
 
 
@@ -152,64 +154,49 @@ class LaneStore:
     """One lane's rows, seen by one owner."""
 
     def __init__(
-        self, database: Database, chain_id: int, signer: Address, owner: str, clock: Callable[[], float]
+        self,
+        database: Database,
+        chain_id: int,
+        signer: Address,
+        owner: str,
+        lease_s: float,
+        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._chain_id = chain_id
         self._signer = signer
         self._owner = owner
         self._clock = clock
-        self._mine = and_(LANE.c.chain_id == chain_id, LANE.c.signer == bytes(signer))
+        self._lease = Lease(LANE, {"chain_id": chain_id, "signer": bytes(signer)}, owner, lease_s)
 
     def now_ms(self) -> int:
         return int(self._clock() * 1000)
 
     async def exists(self) -> bool:
         async with self._database.read() as conn:
-            return (await conn.execute(select(LANE.c.epoch).where(self._mine))).first() is not None
+            return await self._lease.exists(conn)
 
     async def create(self, next_nonce: int) -> None:
         """The lane's row, owned by nobody yet. A lane that exists is left alone."""
         async with self._database.write() as conn:
-            dialect = sqlite if conn.dialect.name == SQLITE else postgresql
-            row = {
-                "chain_id": self._chain_id,
-                "signer": bytes(self._signer),
-                "next_nonce": next_nonce,
-                "epoch": 0,
-                "lease_owner": "",
-                "lease_until_ms": 0,
-            }
-            await conn.execute(dialect.insert(LANE).values(**row).on_conflict_do_nothing())
+            await self._lease.create(conn, next_nonce=next_nonce)
 
-    async def lease(self, lease_ms: int) -> LaneRow | None:
-        """Take or renew the lease; None while another owner holds it. A change of owner starts a new epoch.
-
-        A SQLite file has one owning process, so whoever held the lease before is dead: no waiting there.
-        """
+    async def lease(self) -> LaneRow | None:
+        """Take or renew the lease; None while another owner holds it."""
         async with self._database.write() as conn:
-            row = (await conn.execute(select(LANE).where(self._mine).with_for_update())).one()
-            now = self.now_ms()
-            mine = row.lease_owner == self._owner
-            exclusive = self._database.dialect == SQLITE
-            if not mine and not exclusive and row.lease_until_ms > now:
-                return None
-            epoch = row.epoch if mine else row.epoch + 1
-            await conn.execute(
-                update(LANE)
-                .where(self._mine)
-                .values(lease_owner=self._owner, lease_until_ms=now + lease_ms, epoch=epoch)
-            )
-            return LaneRow(row.next_nonce, epoch, row.frozen)
+            row = await self._lease.hold(conn)
+        return None if row is None else LaneRow(row.next_nonce, row.epoch, row.frozen)
+
+    async def release(self) -> None:
+        """Give up every lane of this owner; the next owner may begin at once."""
+        async with self._database.write() as conn:
+            await release(conn, LANE, self._owner)
 
     @asynccontextmanager
     async def fenced(self, epoch: int, **values: object) -> AsyncIterator[AsyncConnection]:
         """A write transaction of this epoch's owner. Raises: LeaseLost, with nothing written."""
         async with self._database.write() as conn:
-            fence = update(LANE).where(self._mine, LANE.c.epoch == epoch, LANE.c.lease_owner == self._owner)
-            result: CursorResult[Any] = await conn.execute(fence.values(epoch=epoch, **values))
-            if result.rowcount != 1:
-                raise LeaseLost
+            await self._lease.fence(conn, epoch, **values)
             yield conn
 
     async def open_attempts(self) -> tuple[list[AttemptRow], int]:

@@ -107,7 +107,9 @@ class LaneLimits:
     window: int = 64
     """Most signed transactions that are in no block."""
     lease_s: float = 20.0
-    """How long an owner may be silent. Above the database's limit for an idle transaction."""
+    """How long an owner may be silent. Above the database's limit for an idle transaction, and above the
+    time that a signer may take.
+    """
     poll_s: float = 0.2
     """Pause between rounds when nobody wakes the lane."""
     max_bumps: int = 10
@@ -131,7 +133,3 @@ class IntentConflict(ValueError):
 
     def __init__(self, intent: Intent) -> None:
         super().__init__(f"intent {intent.kind}/{intent.key} exists with another payload")
-
-
-class LeaseLost(Exception):
-    """Another process owns the lane now. Nothing was written."""

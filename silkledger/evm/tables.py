@@ -22,6 +22,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from silkledger.runtime.lease import lease_columns
+
 METADATA: Final = MetaData()
 
 ROW_ID: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -33,9 +35,7 @@ LANE: Final = Table(
     Column("chain_id", BigInteger, primary_key=True),
     Column("signer", LargeBinary(20), primary_key=True),
     Column("next_nonce", BigInteger, nullable=False, comment="first nonce that no signed attempt has"),
-    Column("epoch", BigInteger, nullable=False, comment="grows with every change of owner; fences writes"),
-    Column("lease_owner", Text, nullable=False),
-    Column("lease_until_ms", BigInteger, nullable=False, comment="Unix milliseconds"),
+    *lease_columns(),
     Column("frozen", Text, comment="why the lane signs nothing any more; null: it does"),
 )
 

@@ -42,9 +42,13 @@ SETTLE_S: Final = 30.0
 """How long a commit or rollback may go on after its task was cancelled."""
 
 IDLE_IN_TRANSACTION_MS: Final = 8_000
-"""PostgreSQL ends a transaction that is idle for this long; MUST stay below every lease (design section
-14).
+"""A transaction that waits for its client this long is ended (and see `silkledger.runtime.sessions`); MUST
+stay below every lease (design section 14).
 """
+
+WRITER_NAME: Final = "silkledger"
+READER_NAME: Final = "silkledger-reader"
+"""How PostgreSQL names our sessions (`application_name`)."""
 
 
 class DatabaseInUse(RuntimeError):
@@ -229,13 +233,19 @@ def _prepare_sqlite(engine: AsyncEngine, statements: tuple[str, ...], begin: str
 
 
 def _open_postgresql(cls: type[Database], url: URL) -> Database:
-    server_settings = {
-        "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
-        "application_name": "silkledger",
-    }
-    arguments = {"server_settings": server_settings}
-    writer = create_async_engine(url, pool_size=8, max_overflow=0, connect_args=arguments, pool_pre_ping=True)
+    def arguments(name: str) -> dict[str, object]:
+        limit = str(IDLE_IN_TRANSACTION_MS)
+        settings = {"idle_in_transaction_session_timeout": limit, "application_name": name}
+        return {"server_settings": settings}
+
+    writer = create_async_engine(
+        url, pool_size=8, max_overflow=0, connect_args=arguments(WRITER_NAME), pool_pre_ping=True
+    )
     reader = create_async_engine(
-        url, pool_size=READ_CONNECTIONS, max_overflow=0, connect_args=arguments, pool_pre_ping=True
+        url,
+        pool_size=READ_CONNECTIONS,
+        max_overflow=0,
+        connect_args=arguments(READER_NAME),
+        pool_pre_ping=True,
     ).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return cls(writer, reader, None)

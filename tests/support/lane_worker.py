@@ -23,13 +23,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
-from silkledger.evm.lane_types import Intent, LaneLimits, LeaseLost
+from silkledger.evm.lane_types import Intent, LaneLimits
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.port import NodeError
 from silkledger.evm.signer import LocalSigner
 from silkledger.evm.tables import METADATA
 from silkledger.keys.account import Account
 from silkledger.runtime import db
+from silkledger.runtime.lease import LeaseLost
 from silkledger.values import TxHash
 from tests.support.anvil import FAST, bare_network
 from tests.support.chain_service import note
@@ -166,10 +167,9 @@ async def _rounds(lane: Lane) -> None:
             await lane.step()
         except (NodeError, DBAPIError, LeaseLost) as error:
             _tell("failed", error=type(error).__name__)
-        standby = lane.problem == "another process holds the lane"
-        if standby is not said:
-            _tell("standby" if standby else "owner")
-            said = standby
+        if lane.standby is not said:
+            _tell("standby" if lane.standby else "owner")
+            said = lane.standby
         await asyncio.sleep(0.02)
 
 

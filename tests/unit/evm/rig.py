@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, insert, select
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evm.contracts import ContractEvent, Network
@@ -24,7 +24,7 @@ from silkledger.evm.lane_types import (
     State,
 )
 from silkledger.evm.signer import LocalSigner, Signer
-from silkledger.evm.tables import ATTEMPT
+from silkledger.evm.tables import ATTEMPT, LANE
 from silkledger.evm.transactions import Transaction, sign_transaction
 from silkledger.keys.account import Account
 from silkledger.runtime.db import Database
@@ -115,6 +115,11 @@ class Rig:
         if not self.follower.head.time:
             await self.follower.start()
         await settle(self.follower)
+
+    async def lapse(self) -> None:
+        """The owner of the lane has been silent for longer than its lease."""
+        async with self.database.write() as conn:
+            await conn.execute(update(LANE).values(lease_until_ms=1))
 
     async def later(self, seconds: float = 4.0) -> None:
         self.clock.now += seconds

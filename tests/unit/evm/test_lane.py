@@ -50,6 +50,7 @@ async def test_bytes_and_nonce_are_stored_before_anything_is_sent(rig: Rig) -> N
 
     rig.lane = rig.new_lane()  # a restart: recovery is the same code as sending
     rig.clock.now += 60
+    await rig.lapse()
     await rig.lane.step()
     await rig.blocks(7)
     await rig.lane.step()

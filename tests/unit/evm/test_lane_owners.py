@@ -9,12 +9,12 @@ import pytest
 from silkledger.evm.lane_pool import LanePool
 from silkledger.evm.lane_types import (
     Intent,
-    LeaseLost,
     State,
 )
 from silkledger.evm.signer import LocalSigner, Signer, SignerUnavailable, SigningFailed
 from silkledger.keys.account import Account
 from silkledger.runtime.db import SQLITE
+from silkledger.runtime.lease import LeaseLost
 from silkledger.values import Address
 from tests.support.anvil import eventually
 from tests.unit.evm.rig import PROFILE, Rig
@@ -46,7 +46,7 @@ async def test_what_another_key_signed_is_never_stored(
         await bad.step()
     assert await rig.attempts() == []
     assert rig.node.sent == []
-    rig.clock.now += 60
+    await rig.lapse()
     await rig.lane.step()
     assert await rig.attempts() == [(0, "BROADCAST")]
 
@@ -60,10 +60,31 @@ async def test_two_owners_never_write_at_once(rig: Rig) -> None:
     exclusive = rig.database.dialect == SQLITE
     assert (await rig.state("b") is State.BROADCAST) == exclusive
     if not exclusive:
-        assert other.problem == "another process holds the lane"
-        rig.clock.now += rig.limits.lease_s + 1
+        assert other.standby
+        assert other.problem is None, "to stand by is no trouble"
+        await rig.lapse()
         await other.step()
+        assert not other.standby
         assert await rig.state("b") is State.BROADCAST
+
+
+async def test_a_lane_that_stops_in_order_is_free_at_once(rig: Rig) -> None:
+    stop = asyncio.Event()
+    running = asyncio.create_task(rig.lane.run(stop))
+    await rig.enqueue("a")
+    rig.lane.wake()
+
+    async def sent() -> bool:
+        return bool(rig.node.sent)
+
+    await eventually(sent, "the lane works")
+    stop.set()
+    await asyncio.wait_for(running, 5)
+    await rig.enqueue("b")
+    other = rig.new_lane()
+    await other.step()
+    assert not other.standby
+    assert await rig.state("b") is State.BROADCAST
 
 
 async def test_an_owner_that_slept_past_its_lease_is_fenced(rig: Rig) -> None:
@@ -77,10 +98,10 @@ async def test_an_owner_that_slept_past_its_lease_is_fenced(rig: Rig) -> None:
             await woken.wait()
             return await super().sign(preimage)
 
-    rig.clock.now += rig.limits.lease_s + 1
+    await rig.lapse()
     slow = asyncio.create_task(rig.new_lane(Slow(rig.account)).step())
     await asyncio.wait_for(sleeping.wait(), 5)
-    rig.clock.now += rig.limits.lease_s + 1
+    await rig.lapse()
     other = rig.new_lane()
     await other.step()
     assert await rig.attempts() == [(0, "BROADCAST")]
@@ -145,6 +166,12 @@ async def test_a_lane_of_the_pool_acts_again_at_once(rig: Rig) -> None:
     await pool().step()
     taken_over = State.BROADCAST if rig.database.dialect == SQLITE else State.QUEUED
     assert await rig.state("third") is taken_over, "another pool is another owner"
+
+    stopped = asyncio.Event()
+    stopped.set()
+    await own.run(stopped)
+    await pool().step()
+    assert await rig.state("third") is State.BROADCAST, "a pool that stops in order gives its lanes up"
 
 
 async def test_run_survives_a_node_that_comes_and_goes(rig: Rig) -> None:

@@ -1,0 +1,3 @@
+"""Databases of both kinds."""
+
+from tests.support.postgres import *  # noqa: F403
