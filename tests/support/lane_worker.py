@@ -31,12 +31,13 @@ from silkledger.evm.tables import METADATA
 from silkledger.keys.account import Account
 from silkledger.runtime import db
 from silkledger.runtime.lease import LeaseLost
+from silkledger.runtime.sessions import StoppedSessions
 from silkledger.values import TxHash
 from tests.support.anvil import FAST, bare_network
 from tests.support.chain_service import note
 
 ROOT = Path(__file__).resolve().parents[2]
-IDLE_IN_TRANSACTION_MS = 400
+IDLE_IN_TRANSACTION_MS = 1000
 """As in production, below the lease of these workers."""
 
 
@@ -173,13 +174,19 @@ async def _rounds(lane: Lane) -> None:
         await asyncio.sleep(0.02)
 
 
+async def _create_tables(url: str) -> None:
+    database = await db.Database.open(url)
+    async with database.write() as conn:
+        await conn.run_sync(METADATA.create_all)
+    await database.close()
+
+
 async def _main() -> None:
     orders = await _orders()
     order = json.loads(await orders.readline())
+    await _create_tables(order["url"])
     db.IDLE_IN_TRANSACTION_MS = IDLE_IN_TRANSACTION_MS  # type: ignore[misc]
     database = await db.Database.open(order["url"])
-    async with database.write() as conn:
-        await conn.run_sync(METADATA.create_all)
     stop = _StopOnce(order.get("stop_at"))
     _stop_inside_transactions(database._writer, stop)
     node = _Node(order["node"], FAST)
@@ -189,7 +196,13 @@ async def _main() -> None:
     limits = LaneLimits(lease_s=order["lease_s"])
     lane = Lane(database, node, FAST, network, signer, {"note": note}, limits=limits)
     follower = Follower(database, node, FAST, network)
-    await asyncio.gather(follower.run(asyncio.Event()), _rounds(lane), _enqueue(orders, database, lane))
+    never = asyncio.Event()
+    await asyncio.gather(
+        follower.run(never),
+        StoppedSessions(database).run(never),
+        _rounds(lane),
+        _enqueue(orders, database, lane),
+    )
 
 
 if __name__ == "__main__":

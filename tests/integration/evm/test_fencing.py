@@ -25,7 +25,7 @@ from silkledger.runtime.db import Database
 from tests.support.anvil import eventually
 from tests.support.lane_worker import LaneProcess
 
-LEASE_S = 1.5
+LEASE_S = 3.0
 
 Start = Callable[..., LaneProcess]
 
