@@ -14,36 +14,51 @@ from silkledger.cli.output import Output
 if TYPE_CHECKING:
     from silkledger.evidence.equivocation import Equivocation
 
-app = typer.Typer(help="Prove who signed twice: two blocks, or two checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="Prove who signed twice: blocks, checkpoints, or status lists.", no_args_is_help=True)
 
 LogKey = Annotated[str, typer.Option(help="Verifier key of the log, for checkpoints.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Prove who signed twice: two blocks, or two checkpoints."""
+    """Prove who signed twice: blocks, checkpoints, or status lists."""
 
 
 @app.command("make")
 def make(
-    one: Annotated[Path, typer.Argument(help="An evidence file, a raw QBFT header, or a checkpoint.")],
+    one: Annotated[
+        Path, typer.Argument(help="An evidence file, a raw QBFT header, a checkpoint, or a status list.")
+    ],
     other: Annotated[Path, typer.Argument(help="Another of the same kind, that contradicts it.")],
     out: Annotated[Path, typer.Option(help="Where to write the proof.")],
     log_key: LogKey = "",
+    issuer_key: Annotated[str, typer.Option(help="Issuer's key as Multikey, for status lists.")] = "",
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            help="For status lists: evidence of a statement by the issuer, to show whose key it is."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pack two blocks of one height, or two checkpoints of one size, into a proof that names the signers.
+    """Pack two blocks of one height, two checkpoints of one size, or two status lists of one sequence, into a
+    proof that names the signers.
 
     Of two evidence files the lowest height is taken at which they have different blocks, with the headers
     below it as lineage; otherwise their checkpoints.
     """
-    from silkledger.evidence.contradiction import find_contradiction
+    from silkledger.evidence.contradiction import contradicting_lists, find_contradiction
     from silkledger.evidence.equivocation import verify_equivocation
     from silkledger.evidence.errors import EvidenceInvalid
 
     output = Output(as_json)
     try:
-        data = find_contradiction(one.read_bytes(), other.read_bytes(), log_key).encode()
+        pair = one.read_bytes(), other.read_bytes()
+        if issuer_key:
+            shown = evidence.read_bytes() if evidence is not None else None
+            data = contradicting_lists(*pair, issuer_key, shown).encode()
+        else:
+            data = find_contradiction(*pair, log_key).encode()
         found = verify_equivocation(data)
     except FileNotFoundError as error:
         raise _failed(output, ExitCode.USAGE, "USAGE", str(error)) from None

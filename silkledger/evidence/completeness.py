@@ -15,9 +15,10 @@ from silkledger import cbor
 from silkledger.evidence.bundle import NetworkSection
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header
+from silkledger.evidence.network import read_network
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.receipts import Receipt, bloom_may_contain
-from silkledger.values import Address, BlockHash
+from silkledger.values import Address
 
 VERSION: Final = 1
 MAX_PROOF_BYTES: Final = 32 * 1024 * 1024
@@ -124,7 +125,7 @@ def decode_completeness(data: bytes) -> CompletenessProof:
     if type(fields[1]) is not int or fields[1] != VERSION:
         raise _malformed(f"the proof is not of version {VERSION}")
     proof = CompletenessProof(
-        network=_network(fields[2]),
+        network=read_network(fields[2]),
         question=_question(fields[3]),
         headers=_byte_strings(fields[4], "headers"),
         blocks=tuple(_block(item) for item in _list(fields[5], "blocks")),
@@ -134,15 +135,6 @@ def decode_completeness(data: bytes) -> CompletenessProof:
     if proof.encode() != data:
         raise _malformed("the proof does not re-encode to the same bytes")
     return proof
-
-
-def _network(value: object) -> NetworkSection:
-    fields = _map(value, "network", 3)
-    return NetworkSection(
-        chain_id=_uint(fields[1], "chain id"),
-        genesis_hash=BlockHash(_bytes(fields[2], "genesis hash", 32)),
-        directory=Address(_bytes(fields[3], "directory", 20)),
-    )
 
 
 def _question(value: object) -> EventQuestion:

@@ -1,4 +1,4 @@
-"""Finding what contradicts itself in what one holds: headers, checkpoints, whole evidence bundles."""
+"""Finding what contradicts itself in what one holds: headers, checkpoints, status lists, evidence bundles."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from silkledger.evidence.bundle import decode_bundle
-from silkledger.evidence.equivocation import EquivocationProof, prove_checkpoints, prove_headers
+from silkledger.evidence.equivocation import (
+    EquivocationProof,
+    prove_checkpoints,
+    prove_headers,
+    prove_status_lists,
+)
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, Header, decode_header
+from silkledger.evidence.list_equivocation import identity_from, read_lists
 from silkledger.evidence.reasons import Reason
 from silkledger.log.checkpoint import LogVerifierKey, Note, NoteError, parse_note
 
@@ -42,6 +48,29 @@ def find_contradiction(one: bytes, other: bytes, log_key: str = "") -> Equivocat
         )
         raise EvidenceInvalid(Reason.NO_CONTRADICTION, detail)
     return prove_checkpoints(_stripped(mine.note, log_key), _stripped(theirs.note, log_key), log_key)
+
+
+def contradicting_lists(
+    one: bytes, other: bytes, issuer_key: str, evidence: bytes | None = None
+) -> EquivocationProof:
+    """A proof from two signed status lists and the key that signed both (Multikey).
+
+    `evidence` is an evidence bundle of any statement by the same issuer: it shows whose key it was. Not a
+    verification: call `verify_equivocation` on the encoded result.
+
+    Raises:
+        EvidenceInvalid: NO_CONTRADICTION; STATUS_LIST_MALFORMED; HISTORY_NOT_IN_BUNDLE where the evidence
+            proves nothing about the issuer's identity, and the codes of its form.
+    """
+    issuer = read_lists((one, other))[0].issuer
+    identity = None
+    if evidence is not None:
+        identity = identity_from(decode_bundle(evidence), issuer)
+        if identity is None:
+            raise EvidenceInvalid(
+                Reason.HISTORY_NOT_IN_BUNDLE, f"the evidence proves nothing about the identity of {issuer}"
+            )
+    return prove_status_lists(one, other, issuer_key, identity)
 
 
 def _held(data: bytes) -> _Held:

@@ -1,7 +1,8 @@
 """Equivocation: proof that one signer signed two things of which at most one can be true.
 
-Two kinds: two blocks of one height, each sealed by a quorum; two checkpoints of one log and size with
-different roots. A proof is one closed CBOR file (docs/formats/equivocation.md) that anybody verifies offline.
+Three kinds: two blocks of one height, each sealed by a quorum; two checkpoints of one log and size with
+different roots; two status lists of one issuer, series and sequence. A proof is one closed CBOR file
+(docs/formats/equivocation.md) that anybody verifies offline.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ from silkledger import cbor
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, Header, decode_header
 from silkledger.evidence.header_trust import trust_headers
+from silkledger.evidence.list_equivocation import (
+    IdentitySection,
+    read_identity,
+    read_lists,
+    verify_identity,
+    verify_signatures,
+)
 from silkledger.evidence.qbft import extra_data_of, verify_seals
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.registration import verify_checkpoint
@@ -32,6 +40,7 @@ class Kind(IntEnum):
 
     HEADERS = 1
     CHECKPOINTS = 2
+    STATUS_LISTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +49,27 @@ class EquivocationProof:
 
     kind: Kind
     pair: tuple[bytes, bytes]
-    """Two raw headers or two signed notes, in bytewise order."""
+    """Two raw headers, signed notes or signed status lists, in bytewise order."""
     lineage: tuple[bytes, ...] = ()
     """Headers: raw headers from a block that verifiers pin up to the two. They prove the validators."""
     log_key: str = ""
     """Checkpoints: the C2SP verifier key that signed both."""
+    issuer_key: str = ""
+    """Status lists: the key that signed both, as Multikey."""
+    identity: IdentitySection | None = None
+    """Status lists: that the key is the issuer's; None if that is not to be shown."""
 
     def encode(self) -> bytes:
         """The one encoding of this proof."""
-        by: object = list(self.lineage) if self.kind is Kind.HEADERS else self.log_key
-        return cbor.encode({1: VERSION, 2: int(self.kind), 3: list(self.pair), 4: by})
+        by: object = {
+            Kind.HEADERS: list(self.lineage),
+            Kind.CHECKPOINTS: self.log_key,
+            Kind.STATUS_LISTS: self.issuer_key,
+        }[self.kind]
+        value: dict[int, object] = {1: VERSION, 2: int(self.kind), 3: list(self.pair), 4: by}
+        if self.identity is not None:
+            value[5] = self.identity.value()
+        return cbor.encode(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +78,18 @@ class Equivocation:
 
     kind: Kind
     subject: str
-    """The height, or the log's origin and size."""
+    """The height, the log's origin and size, or the list's id, sequence and issuer."""
     values: tuple[str, str]
-    """The two block hashes or roots."""
+    """The two block hashes, roots or digests."""
     signers: tuple[str, ...]
-    """Who signed both: validators' addresses, or the log's verifier key."""
+    """Who signed both: validators' addresses, the log's verifier key, or the issuer's key with its name."""
     each_at_fault: bool
-    """Whether every signer named broke the protocol. True for a log, and for seals of one round: no correct
-    validator commits twice in a round. Seals of different rounds prove that at least a third of the
-    validators are faulty, but a correct one may be among those named (it can be led to a later round)."""
+    """Whether every signer named broke the protocol. True for a log, an issuer, and for seals of one round:
+    no correct validator commits twice in a round. Seals of different rounds prove that at least a third of
+    the validators are faulty, but a correct one may be among those named (it can be led to a later round)."""
     pinned: bool
     """Whether the verifier's own trust roots say who these signers are. If not, only that the keys named
-    signed both is proven, not that they are the network's or the log's."""
+    signed both is proven, not that they are the network's, the log's or the issuer's."""
 
 
 def prove_headers(one: bytes, other: bytes, lineage: Sequence[bytes] = ()) -> EquivocationProof:
@@ -84,6 +104,14 @@ def prove_checkpoints(one: bytes, other: bytes, log_key: str) -> EquivocationPro
     return EquivocationProof(Kind.CHECKPOINTS, (first, second), log_key=log_key)
 
 
+def prove_status_lists(
+    one: bytes, other: bytes, issuer_key: str, identity: IdentitySection | None = None
+) -> EquivocationProof:
+    """Pack two signed status lists. Not a verification."""
+    first, second = sorted((one, other))
+    return EquivocationProof(Kind.STATUS_LISTS, (first, second), issuer_key=issuer_key, identity=identity)
+
+
 def decode_equivocation(data: bytes) -> EquivocationProof:
     """The proof whose encoding is `data`. Not a verification. Raises: EvidenceInvalid PROOF_MALFORMED."""
     if len(data) > MAX_PROOF_BYTES:
@@ -92,8 +120,10 @@ def decode_equivocation(data: bytes) -> EquivocationProof:
         value = cbor.decode(data)
     except cbor.CborError as error:
         raise _malformed(str(error)) from error
-    if not isinstance(value, dict) or set(value) != {1, 2, 3, 4} or not _is_int(value[1], VERSION):
-        raise _malformed(f"must be a map with the keys 1 to 4, of version {VERSION}")
+    if not isinstance(value, dict) or not {1, 2, 3, 4} <= set(value) <= {1, 2, 3, 4, 5}:
+        raise _malformed("must be a map with the keys 1 to 4, and perhaps 5")
+    if not _is_int(value[1], VERSION):
+        raise _malformed(f"must be of version {VERSION}")
     pair, by = value[3], value[4]
     if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(item, bytes) for item in pair):
         raise _malformed("3 must hold two byte strings")
@@ -101,8 +131,11 @@ def decode_equivocation(data: bytes) -> EquivocationProof:
         proof = prove_headers(pair[0], pair[1], by)
     elif _is_int(value[2], Kind.CHECKPOINTS) and isinstance(by, str):
         proof = prove_checkpoints(pair[0], pair[1], by)
+    elif _is_int(value[2], Kind.STATUS_LISTS) and isinstance(by, str):
+        identity = read_identity(value[5]) if 5 in value else None
+        proof = prove_status_lists(pair[0], pair[1], by, identity)
     else:
-        raise _malformed("2 must be 1 with headers in 4, or 2 with a verifier key in 4")
+        raise _malformed("2 must be 1 with headers in 4, or 2 or 3 with a key in 4")
     if proof.encode() != data:
         raise _malformed("the proof does not re-encode to the same bytes")
     return proof
@@ -125,12 +158,14 @@ def verify_equivocation(data: bytes, roots: TrustRoots | None = None) -> Equivoc
     Raises:
         EvidenceInvalid: PROOF_MALFORMED; NO_CONTRADICTION; NO_DOUBLE_SIGNER; with `roots`, whatever
             `trust_headers` raises where a header is not sealed along the lineage, or LOG_KEY_NOT_PINNED; and
-            the codes of headers, seals and checkpoints.
+            the codes of headers, seals and checkpoints; those of silkledger.evidence.list_equivocation.
     """
     proof = decode_equivocation(data)
     if proof.kind is Kind.HEADERS:
         return _verify_headers(proof, roots)
-    return _verify_checkpoints(proof, roots)
+    if proof.kind is Kind.CHECKPOINTS:
+        return _verify_checkpoints(proof, roots)
+    return _verify_status_lists(proof, roots)
 
 
 def _verify_headers(proof: EquivocationProof, roots: TrustRoots | None) -> Equivocation:
@@ -184,4 +219,20 @@ def _verify_checkpoints(proof: EquivocationProof, roots: TrustRoots | None) -> E
         signers=(str(key),),
         each_at_fault=True,
         pinned=pinned is not None,
+    )
+
+
+def _verify_status_lists(proof: EquivocationProof, roots: TrustRoots | None) -> Equivocation:
+    """(1) Two lists of one issuer, id and sequence; (2) one key signed both; (3) it was the issuer's."""
+    one, other = lists = read_lists(proof.pair)  # (1)
+    key = verify_signatures(lists, proof.issuer_key)  # (2)
+    if roots is not None and proof.identity is not None:  # (3)
+        verify_identity(proof.identity, one, key, roots)
+    return Equivocation(
+        kind=Kind.STATUS_LISTS,
+        subject=f"status list {one.id}, sequence {one.sequence}, of {one.issuer}",
+        values=(str(one.digest), str(other.digest)),
+        signers=(f"{one.method} {key.to_multikey()}",),
+        each_at_fault=True,
+        pinned=roots is not None and proof.identity is not None,
     )

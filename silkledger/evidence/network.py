@@ -1,4 +1,4 @@
-"""Whether evidence is about the ledger that the verifier trusts."""
+"""Which ledger evidence is about, and whether it is the one that the verifier trusts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,24 @@ from silkledger.evidence.bundle import NetworkSection
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
+from silkledger.values import Address, BlockHash, ValueShapeError
+
+
+def read_network(value: object) -> NetworkSection:
+    """The section `{1: chain id, 2: genesis hash, 3: directory}` of a proof file.
+
+    Raises:
+        EvidenceInvalid: PROOF_MALFORMED.
+    """
+    fields = value if isinstance(value, dict) else {}
+    chain, genesis, directory = (fields.get(key) for key in (1, 2, 3))
+    octets = isinstance(genesis, bytes) and isinstance(directory, bytes)
+    if fields.keys() != {1, 2, 3} or type(chain) is not int or not 0 <= chain < 2**64 or not octets:
+        raise EvidenceInvalid(Reason.PROOF_MALFORMED, "network must hold chain id, genesis hash, directory")
+    try:
+        return NetworkSection(chain, BlockHash(genesis), Address(directory))
+    except ValueShapeError as error:
+        raise EvidenceInvalid(Reason.PROOF_MALFORMED, f"network: {error}") from error
 
 
 def check_network(network: NetworkSection, roots: TrustRoots) -> None:

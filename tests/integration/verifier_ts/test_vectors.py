@@ -92,6 +92,8 @@ UNREACHED = {
     Reason.PROOF_MALFORMED,
     Reason.NO_CONTRADICTION,
     Reason.NO_DOUBLE_SIGNER,
+    Reason.STATUS_LIST_MALFORMED,
+    Reason.STATUS_LIST_SIGNATURE,
     Reason.PROMISE_NOT_DUE,
     Reason.PROMISE_NOT_MADE,
     Reason.STATEMENT_LOGGED,
@@ -106,7 +108,7 @@ UNREACHED = {
     Reason.EVENT_DECLARATION,
     *COMPLETENESS_REASONS,
 }
-"""No small bundle gives these: three are of proofs of equivocation, five of proofs of a
+"""No small bundle gives these: five are of proofs of equivocation, five of proofs of a
 broken promise, others of proofs of completeness, two of nodes' answers, one needs
 33 MB, and the rest is forestalled by another check, or stands for a reason without a code."""
 

@@ -12,6 +12,7 @@ from silkledger.cli.exit_codes import ExitCode
 from tests.support.qbft_chain import Turn
 from tests.unit.evidence.sealed_world import AS_OF, FOUR, SealedWorld
 from tests.unit.evidence.test_equivocation import VKEY, note
+from tests.unit.evidence.test_list_equivocation import ISSUER, MULTIKEY, key_record, list_of, world_with
 from tests.unit.evidence.world import DOCUMENT
 
 RUNNER = CliRunner()
@@ -73,3 +74,23 @@ def test_sealed_evidence_is_a_production_pass_and_exits_zero(tmp_path: Path) -> 
     assert (result.exit_code, verdict["outcome"]) == (0, "PASS"), verdict
     document.write_bytes(DOCUMENT + b" ")
     assert RUNNER.invoke(app, arguments).exit_code == ExitCode.FAILED
+
+
+def test_two_status_lists_of_one_sequence(tmp_path: Path) -> None:
+    world = world_with(key_record(8))
+    one, two, out, evidence, roots = (tmp_path / n for n in ("one", "two", "out", "evidence", "roots"))
+    one.write_bytes(list_of())
+    two.write_bytes(list_of("uAQ"))
+    evidence.write_bytes(world.evidence().encode())
+    roots.write_text(world.roots().to_json())
+    lists = [one, two, "--out", out, "--issuer-key", MULTIKEY]
+    code, made = run("make", *lists)
+    assert code == 0
+    assert run("verify", out, "--trust-roots", roots)[0] == ExitCode.INCOMPLETE
+    code, made = run("make", *lists, "--evidence", evidence)
+    assert code == 0
+    assert run("verify", out, "--trust-roots", roots) == (0, made | {"pinned": True})
+    assert made["signedBoth"] == [f"{ISSUER}#delegate-1 {MULTIKEY}"]
+    two.write_bytes(list_of("uAQ", sequence=5))
+    code, refused = run("make", *lists)
+    assert (code, refused["error"]["code"]) == (ExitCode.FAILED, "NO_CONTRADICTION")  # type: ignore[index]
