@@ -7,8 +7,9 @@ Nothing here is a verification: a bundle made of wrong parts does not verify.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from silkledger.envelope import SignedObject
 from silkledger.evidence import issuer as issuers
 from silkledger.evidence.anchor import AnchorEvent, decode_anchored
 from silkledger.evidence.bundle import (
@@ -16,6 +17,7 @@ from silkledger.evidence.bundle import (
     Bundle,
     Contract,
     ContractState,
+    DocumentSection,
     History,
     LogSection,
     NetworkSection,
@@ -24,8 +26,8 @@ from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header
 from silkledger.evidence.proven_histories import HistoryNotProven, ProvenHistories
 from silkledger.evidence.receipts import Receipt, prove_receipt
+from silkledger.manifest import ManifestLeaf, manifest_tree
 from silkledger.registry.histories import HistoryRecord, history_slot, origin_id
-from silkledger.statement import SignedStatement
 from silkledger.values import Address, CountryCode
 
 Histories = dict[Contract, dict[bytes, tuple[HistoryRecord, ...]]]
@@ -46,6 +48,7 @@ class Parts:
     """Everything that a bundle is made of."""
 
     statement: bytes
+    """A signed statement or a manifest."""
     log: LogSection
     anchor_block: int
     anchor_receipts: Sequence[Receipt]
@@ -57,6 +60,9 @@ class Parts:
     network: NetworkSection
     histories: Histories
     states: Mapping[Contract, StateParts]
+    document: DocumentSection | None = None
+    """Exactly with a manifest."""
+    promise: bytes | None = None
 
 
 def assemble(parts: Parts) -> Bundle:
@@ -68,7 +74,24 @@ def assemble(parts: Parts) -> Bundle:
         for contract in sorted(parts.histories)
     )
     headers = tuple(header.raw for header in sorted(parts.headers, key=lambda header: header.number))
-    return Bundle(parts.statement, parts.log, anchor, headers, parts.network, states)
+    return Bundle(
+        parts.statement, parts.log, anchor, headers, parts.network, states, parts.document, parts.promise
+    )
+
+
+def document_section(leaves: Sequence[ManifestLeaf], index: int) -> DocumentSection:
+    """The proof of document `index` of the manifest over `leaves`. Raises: IndexError, StatementError."""
+    path = manifest_tree(leaves).inclusion_path(index)
+    return DocumentSection(leaves[index].encode(), index, tuple(path))
+
+
+def cosigned(log: LogSection, cosignatures: Mapping[str, str]) -> LogSection:
+    """`log` with these lines in its checkpoint, by their witnesses' verifier keys, in the one order that a
+    bundle has them in.
+    """
+    cosigners = tuple(sorted(cosignatures, key=str.encode))
+    lines = "".join(cosignatures[cosigner] for cosigner in cosigners)
+    return replace(log, checkpoint=log.checkpoint + lines.encode(), cosigners=cosigners)
 
 
 def _state(
@@ -108,7 +131,7 @@ def find_anchor(
 
 
 def missing_histories(
-    statement: SignedStatement,
+    statement: SignedObject,
     origin: str,
     relying: Sequence[CountryCode],
     parent_block: int,

@@ -3,6 +3,9 @@
 Deterministic CBOR with integer keys, closed: an unknown key, another order or another length is refused, and
 decoding guarantees that encoding gives the same bytes. Nothing in a bundle is believed; there is no field
 that `silkledger.evidence.verify` does not check. CDDL: docs/formats/evidence.md.
+
+Version 2 is written exactly when there is something in the bundle that version 1 has no place for, so that
+the same evidence never has two encodings.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from silkledger.evidence.reasons import Reason
 from silkledger.registry.histories import HistoryRecord
 from silkledger.values import Address, BlockHash
 
-VERSION: Final = 1
-"""Format version, the first field. Another version is refused, not guessed at."""
+VERSIONS: Final = (1, 2)
+"""Format versions that are read. The first field; another one is refused, not guessed at."""
 MAX_BUNDLE_BYTES: Final = 32 * 1024 * 1024
 """Largest bundle read. One block header is about 600 bytes, one trie proof 1 to 4 KB."""
 _MAX_U64: Final = 2**64 - 1
@@ -58,6 +61,20 @@ class LogSection:
     """RFC 9942 receipt of inclusion, at the checkpoint's size."""
     consistency: tuple[bytes, ...] | None
     """RFC 9162 proof between the checkpoint's and the anchor's size; None exactly when these are equal."""
+    cosigners: tuple[str, ...] = ()
+    """Verifier keys of the witnesses whose lines follow the log's in the checkpoint, in the order of the
+    lines, which ascends. They make every line verifiable; which witnesses count is for the trust roots."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSection:
+    """That a document is one of the manifest which is the statement."""
+
+    leaf: bytes
+    """The document's leaf (docs/formats/manifest.md)."""
+    index: int
+    path: tuple[bytes, ...]
+    """RFC 9162 inclusion path under the manifest's root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +122,7 @@ class Bundle:
     """One evidence bundle. A parsed bundle has the right form; that is all."""
 
     statement: bytes
+    """A signed statement, or the manifest that the document is in."""
     log: LogSection
     anchor: AnchorSection
     headers: tuple[bytes, ...]
@@ -112,33 +130,52 @@ class Bundle:
     network: NetworkSection
     states: tuple[ContractState, ...]
     """In ascending order of the contracts' numbers."""
+    document: DocumentSection | None = None
+    """Present exactly when the statement is a manifest."""
+    promise: bytes | None = None
+    """The log's promise to log the statement, where whoever made the bundle had it."""
+
+    @property
+    def version(self) -> int:
+        """The lowest version that has a place for everything in this bundle."""
+        plain = self.document is None and self.promise is None and not self.log.cosigners
+        return 1 if plain else 2
 
     def encode(self) -> bytes:
         """The one encoding of this bundle."""
-        log: dict[int, object] = {1: self.log.checkpoint, 2: self.log.receipt}
-        if self.log.consistency is not None:
-            log[3] = list(self.log.consistency)
         anchor = self.anchor
-        return cbor.encode(
-            {
-                1: VERSION,
-                2: self.statement,
-                3: log,
-                4: {
-                    1: anchor.block_number,
-                    2: anchor.transaction_index,
-                    3: anchor.log_index,
-                    4: list(anchor.receipt_proof),
-                },
-                5: list(self.headers),
-                6: {
-                    1: self.network.chain_id,
-                    2: bytes(self.network.genesis_hash),
-                    3: bytes(self.network.directory),
-                },
-                7: [_state_value(state) for state in self.states],
-            }
-        )
+        fields: dict[int, object] = {
+            1: self.version,
+            2: self.statement,
+            3: _log_value(self.log),
+            4: {
+                1: anchor.block_number,
+                2: anchor.transaction_index,
+                3: anchor.log_index,
+                4: list(anchor.receipt_proof),
+            },
+            5: list(self.headers),
+            6: {
+                1: self.network.chain_id,
+                2: bytes(self.network.genesis_hash),
+                3: bytes(self.network.directory),
+            },
+            7: [_state_value(state) for state in self.states],
+        }
+        if self.document is not None:
+            fields[8] = {1: self.document.leaf, 2: self.document.index, 3: list(self.document.path)}
+        if self.promise is not None:
+            fields[9] = self.promise
+        return cbor.encode(fields)
+
+
+def _log_value(log: LogSection) -> dict[int, object]:
+    value: dict[int, object] = {1: log.checkpoint, 2: log.receipt}
+    if log.consistency is not None:
+        value[3] = list(log.consistency)
+    if log.cosigners:
+        value[4] = list(log.cosigners)
+    return value
 
 
 def _state_value(state: ContractState) -> dict[int, object]:
@@ -163,9 +200,9 @@ def decode_bundle(data: bytes) -> Bundle:
         value = cbor.decode(data)
     except cbor.CborError as error:
         raise EvidenceInvalid(Reason.BUNDLE_MALFORMED, str(error)) from error
-    if isinstance(value, dict) and (type(value.get(1)) is not int or value[1] != VERSION):
-        raise EvidenceInvalid(Reason.BUNDLE_VERSION, f"the bundle is not of version {VERSION}")
-    fields = _map(value, "bundle", {1, 2, 3, 4, 5, 6, 7})
+    if isinstance(value, dict) and (type(value.get(1)) is not int or value[1] not in VERSIONS):
+        raise EvidenceInvalid(Reason.BUNDLE_VERSION, "the bundle is of none of the versions 1 and 2")
+    fields = _map(value, "bundle", {1, 2, 3, 4, 5, 6, 7}, optional={8, 9})
     bundle = Bundle(
         statement=_bytes(fields[2], "statement"),
         log=_log(fields[3]),
@@ -173,18 +210,38 @@ def decode_bundle(data: bytes) -> Bundle:
         headers=_byte_strings(fields[5], "headers", at_least=2),
         network=_network(fields[6]),
         states=_states(fields[7]),
+        document=_document(fields[8]) if 8 in fields else None,
+        promise=_bytes(fields[9], "promise") if 9 in fields else None,
     )
+    if bundle.version != fields[1]:
+        raise _malformed(f"what is in it belongs into version {bundle.version}")
     if bundle.encode() != data:
         raise EvidenceInvalid(Reason.BUNDLE_MALFORMED, "the bundle does not re-encode to the same bytes")
     return bundle
 
 
 def _log(value: object) -> LogSection:
-    fields = _map(value, "log", {1, 2}, optional={3})
+    fields = _map(value, "log", {1, 2}, optional={3, 4})
     return LogSection(
         checkpoint=_bytes(fields[1], "checkpoint"),
         receipt=_bytes(fields[2], "receipt"),
         consistency=_byte_strings(fields[3], "consistency", size=32) if 3 in fields else None,
+        cosigners=_cosigners(fields[4]) if 4 in fields else (),
+    )
+
+
+def _cosigners(value: object) -> tuple[str, ...]:
+    cosigners = tuple(_text(item, "cosigner") for item in _list(value, "cosigners", at_least=1))
+    _ascending([cosigner.encode() for cosigner in cosigners], "cosigners")
+    return cosigners
+
+
+def _document(value: object) -> DocumentSection:
+    fields = _map(value, "document", {1, 2, 3})
+    return DocumentSection(
+        leaf=_bytes(fields[1], "leaf"),
+        index=_uint(fields[2], "document index"),
+        path=_byte_strings(fields[3], "document path", size=32),
     )
 
 
@@ -265,6 +322,12 @@ def _list(value: object, what: str, at_least: int = 0) -> list[object]:
 def _bytes(value: object, what: str, size: int | None = None) -> bytes:
     if not isinstance(value, bytes) or (size is not None and len(value) != size):
         raise _malformed(f"{what} must be a byte string" + (f" of {size} bytes" if size else ""))
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise _malformed(f"{what} must be text")
     return value
 
 

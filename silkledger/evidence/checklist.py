@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.reasons import Reason
-from silkledger.evidence.verdict import Check, CheckResult
+from silkledger.evidence.verdict import NOT_ASKED, Check, CheckResult
 from silkledger.registry.histories import HistoryMissing, RecordInvalid
 
 T = TypeVar("T")
@@ -18,6 +18,7 @@ _UNDECIDED: Final = frozenset(
         Reason.LINEAGE_NO_START,
         Reason.AS_OF_NOT_IN_BUNDLE,
         Reason.RELYING_COUNTRY_MISSING,
+        *NOT_ASKED,
     }
 )
 """Reasons that mean "could not be decided with what is at hand", not "is wrong"."""
@@ -44,8 +45,8 @@ class Checklist:
     def checks(self) -> tuple[Check, ...]:
         return tuple(self._checks)
 
-    def run(self, name: str, step: Callable[[], T]) -> T | None:
-        """Make one check. Its value, or None if it did not pass."""
+    def run(self, name: str, step: Callable[[], T], tell: Callable[[T], str] | None = None) -> T | None:
+        """Make one check. Its value, or None if it did not pass. `tell` makes the detail of a PASS."""
         try:
             value = step()
         except PrerequisiteMissing:
@@ -59,7 +60,8 @@ class Checklist:
             result = CheckResult.NOT_CHECKED if error.reason in _UNDECIDED else CheckResult.FAIL
             self._add(name, result, error.reason, error.detail)
         else:
-            self._checks.append(Check(name, CheckResult.PASS))
+            detail = "" if tell is None else tell(value)
+            self._checks.append(Check(name, CheckResult.PASS, detail=detail))
             return value
         return None
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
+from silkledger.envelope import SignedObject, StatementError
 from silkledger.evidence.bundle import Contract
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header
@@ -26,7 +27,6 @@ from silkledger.registry.histories import (
 from silkledger.registry.identity import CONTROLLER, identity_state
 from silkledger.registry.status import DocumentStatus, DocumentStatusState, status_at
 from silkledger.registry.trust import Authorisation, authorised
-from silkledger.statement import SignedStatement, StatementError
 from silkledger.values import Address, CountryCode
 
 _OWNER_RECORD: Final = 1
@@ -43,7 +43,7 @@ class _ProvenTrust:
         return self._histories.records(Contract.TRUST_REGISTRY, key)
 
 
-def issuer_key(statement: SignedStatement, histories: ProvenHistories, header: Header) -> VerifyingKey:
+def issuer_key(statement: SignedObject, histories: ProvenHistories, header: Header) -> VerifyingKey:
     """The key that the statement names, as the issuer's identity had it at the end of the block of `header`.
 
     Raises:
@@ -71,7 +71,7 @@ def issuer_key(statement: SignedStatement, histories: ProvenHistories, header: H
     return key
 
 
-def verify_statement(statement: SignedStatement, key: VerifyingKey) -> None:
+def verify_statement(statement: SignedObject, key: VerifyingKey) -> None:
     """Raises: EvidenceInvalid STATEMENT_SIGNATURE unless `key` signed the statement."""
     try:
         statement.verify(key)
@@ -80,7 +80,7 @@ def verify_statement(statement: SignedStatement, key: VerifyingKey) -> None:
 
 
 def authority(
-    statement: SignedStatement, histories: ProvenHistories, relying: CountryCode, at_block: int, known_at: int
+    statement: SignedObject, histories: ProvenHistories, relying: CountryCode, at_block: int, known_at: int
 ) -> Authorisation:
     """Whether the issuer was authorised at `at_block`, by what was known at `known_at`, and why.
 
@@ -109,7 +109,7 @@ class _Ownership:
     last: int | None
 
 
-def _ownerships(statement: SignedStatement, histories: ProvenHistories) -> list[_Ownership]:
+def _ownerships(statement: SignedObject, histories: ProvenHistories) -> list[_Ownership]:
     records = histories.records(Contract.IDENTITY_REGISTRY, identity_key(statement.issuer.address))
     spans = [_Ownership(statement.issuer.address, 0, None)]
     for item in records:
@@ -120,7 +120,7 @@ def _ownerships(statement: SignedStatement, histories: ProvenHistories) -> list[
     return [span for span in spans if any(span.owner)]
 
 
-def status_records(statement: SignedStatement, histories: ProvenHistories) -> list[HistoryRecord]:
+def status_records(statement: SignedObject, histories: ProvenHistories) -> list[HistoryRecord]:
     """What the issuer said on the ledger about the statement, in the order of blocks.
 
     The DocumentStatus contract keeps what each account said; the issuer's are those made by whichever account

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from silkledger.envelope import SignedObject
 from silkledger.evidence import issuer as issuers
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header
 from silkledger.evidence.proven_histories import ProvenHistories
 from silkledger.registry.histories import HistoryMissing, RecordInvalid
 from silkledger.registry.status import DocumentStatus, StatusChange, status_at
-from silkledger.statement import SignedStatement
 from silkledger.values import CountryCode
 
 _WORDS = {
@@ -22,7 +22,7 @@ _WORDS = {
 
 
 def later_notices(
-    statement: SignedStatement,
+    statement: SignedObject,
     histories: ProvenHistories,
     as_of: Header,
     known: Header,
@@ -48,7 +48,7 @@ def later_notices(
     return notices
 
 
-def _status(statement: SignedStatement, histories: ProvenHistories, as_of: Header) -> list[str]:
+def _status(statement: SignedObject, histories: ProvenHistories, as_of: Header) -> list[str]:
     records = issuers.status_records(statement, histories)
     return [_sentence(change, as_of) for change in status_at(records, as_of.number, as_of.number).later]
 
@@ -60,7 +60,7 @@ def _sentence(change: StatusChange, as_of: Header) -> str:
     return f"It was known that the document would be {word}, {effective}."
 
 
-def _key(statement: SignedStatement, histories: ProvenHistories, known: Header) -> list[str]:
+def _key(statement: SignedObject, histories: ProvenHistories, known: Header) -> list[str]:
     try:
         issuers.issuer_key(statement, histories, known)
     except EvidenceInvalid:
@@ -69,7 +69,7 @@ def _key(statement: SignedStatement, histories: ProvenHistories, known: Header) 
 
 
 def _authority(
-    statement: SignedStatement, histories: ProvenHistories, known: Header, relying: CountryCode | None
+    statement: SignedObject, histories: ProvenHistories, known: Header, relying: CountryCode | None
 ) -> list[str]:
     if relying is None:
         return []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from silkledger.evidence.anchor import AnchorEvent
-from silkledger.evidence.bundle import Contract
+from silkledger.evidence.bundle import Contract, LogSection
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.proven_histories import ProvenHistories
 from silkledger.evidence.reasons import Reason
@@ -18,15 +18,18 @@ from silkledger.evidence.trust_roots import PinnedLog
 from silkledger.log.checkpoint import (
     Checkpoint,
     LogVerifierKey,
+    Note,
     NoteError,
     NoteKeyType,
     parse_note,
     verify_note,
 )
+from silkledger.log.promise import Promise, PromiseError, verify_promise
 from silkledger.log.receipt import ReceiptError, VerifiedReceipt, verify_receipt
 from silkledger.log.tree import ProofInvalid, verify_consistency
 from silkledger.registry.histories import origin_id
 from silkledger.registry.origins import origin_registration
+from silkledger.values import StatementId
 
 _KEY_SIZE: Final = 33
 """Registered log keys: signature type byte and public key, as in a C2SP verifier key."""
@@ -47,9 +50,15 @@ _RECEIPT_REASONS: Final = {
     "PATH_TOO_SHORT": Reason.RECEIPT_PATH_TOO_SHORT,
 }
 
+_PROMISE_REASONS: Final = {
+    "PROMISE_KEY_UNKNOWN": Reason.PROMISE_KEY,
+    "PROMISE_SIGNATURE_INVALID": Reason.PROMISE_SIGNATURE,
+    "PROMISE_ORIGIN_MISMATCH": Reason.ORIGIN_MISMATCH,
+}
+
 
 def registered_log_key(
-    checkpoint: bytes, anchor: AnchorEvent, histories: ProvenHistories, block: int, pinned: PinnedLog | None
+    log: LogSection, anchor: AnchorEvent, histories: ProvenHistories, block: int, pinned: PinnedLog | None
 ) -> LogVerifierKey:
     """The log's verifier key, as registered on the ledger at the end of `block`.
 
@@ -61,7 +70,7 @@ def registered_log_key(
             LOG_KEY_NOT_PINNED.
         HistoryMissing: the bundle proves nothing about the origin.
     """
-    origin = _claimed(checkpoint).origin  # (1)
+    origin = _claimed(log.checkpoint, len(log.cosigners)).origin  # (1)
     if origin_id(origin) != anchor.origin_id:
         raise EvidenceInvalid(Reason.ORIGIN_MISMATCH, f"the anchor is not of the log {origin}")
     records = histories.records(Contract.LOG_ANCHOR, anchor.origin_id)
@@ -79,35 +88,41 @@ def registered_log_key(
     return found
 
 
-def _text(checkpoint: bytes) -> str:
+def note_text(checkpoint: bytes) -> str:
+    """Raises: EvidenceInvalid CHECKPOINT_MALFORMED."""
     try:
         return checkpoint.decode("utf-8")
     except UnicodeDecodeError as error:
         raise EvidenceInvalid(Reason.CHECKPOINT_MALFORMED, "the checkpoint is not UTF-8") from error
 
 
-def _claimed(checkpoint: bytes) -> Checkpoint:
+def _claimed(checkpoint: bytes, cosigners: int) -> Checkpoint:
     """What the checkpoint says, before any signature is verified."""
     try:
-        note = parse_note(_text(checkpoint))
+        note = parse_note(note_text(checkpoint))
         claimed = Checkpoint.parse_body(note.body)
     except NoteError as error:
         raise EvidenceInvalid(Reason.CHECKPOINT_MALFORMED, str(error)) from error
-    if len(note.signatures) != 1:
+    wanted = 1 + cosigners
+    if len(note.signatures) != wanted:
         # Further lines would stand in the bundle unverified.
-        raise EvidenceInvalid(Reason.CHECKPOINT_MALFORMED, "the checkpoint must have one signature line")
+        raise EvidenceInvalid(
+            Reason.CHECKPOINT_MALFORMED,
+            f"{len(note.signatures)} signature lines, there must be {wanted}",
+        )
     return claimed
 
 
-def verify_checkpoint(checkpoint: bytes, key: LogVerifierKey) -> Checkpoint:
-    """The checkpoint, signed by `key`.
+def verify_checkpoint(checkpoint: bytes, key: LogVerifierKey, cosigners: int = 0) -> Checkpoint:
+    """The checkpoint, signed by `key` in the first of its lines, with one more line for each cosigner.
 
     Raises:
         EvidenceInvalid: CHECKPOINT_MALFORMED, CHECKPOINT_KEY, CHECKPOINT_SIGNATURE, ORIGIN_MISMATCH.
     """
-    _claimed(checkpoint)
+    _claimed(checkpoint, cosigners)
+    note = parse_note(note_text(checkpoint))
     try:
-        return verify_note(_text(checkpoint), key)
+        return verify_note(Note(note.body, note.signatures[:1]).text(), key)
     except NoteError as error:
         reason = _CHECKPOINT_REASONS.get(error.reason, Reason.CHECKPOINT_MALFORMED)
         raise EvidenceInvalid(reason, error.detail) from error
@@ -148,6 +163,28 @@ def verify_registration(
         raise EvidenceInvalid(
             Reason.ANCHOR_NOT_FIRST, f"leaf {leaf_index} was anchored before, at size {anchor.previous_size}"
         )
+
+
+def verify_log_promise(promise: bytes | None, key: LogVerifierKey, statement: StatementId) -> Promise:
+    """That the log promised to log the statement. Whether it kept the promise in time is not looked at.
+
+    Raises:
+        EvidenceInvalid: PROMISE_NOT_IN_BUNDLE, PROMISE_MALFORMED, PROMISE_KEY, PROMISE_SIGNATURE,
+            ORIGIN_MISMATCH, PROMISE_OTHER_STATEMENT.
+    """
+    if promise is None:
+        raise EvidenceInvalid(Reason.PROMISE_NOT_IN_BUNDLE, "whoever made the bundle put none in")
+    try:
+        made = verify_promise(promise, key)
+    except PromiseError as error:
+        reason = _PROMISE_REASONS.get(error.reason, Reason.PROMISE_MALFORMED)
+        raise EvidenceInvalid(reason, error.detail) from error
+    if statement not in made.statement_ids:
+        raise EvidenceInvalid(
+            Reason.PROMISE_OTHER_STATEMENT,
+            f"the promise is about {len(made.statement_ids)} statements, {statement} is not one of them",
+        )
+    return made
 
 
 def _check_linked(checkpoint: Checkpoint, consistency: tuple[bytes, ...] | None, anchor: AnchorEvent) -> None:

@@ -14,11 +14,14 @@ from typing import Final
 from silkledger.evidence.bundle import Contract
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.lineage import ValidatorRules
+from silkledger.log.checkpoint import LogVerifierKey, NoteError, NoteKeyType
 from silkledger.values import Address, BlockHash, CountryCode, ValueShapeError
 
 FORMAT: Final = "silkledger-trust-roots/1"
 _KEYS: Final = {"format", "chainId", "genesisHash", "engine", "directory", "contracts", "pinnedBlocks"}
-_OPTIONAL: Final = {"relyingCountry", "log"}
+_OPTIONAL: Final = {"relyingCountry", "log", "witnesses"}
+MAX_WITNESSES: Final = 63
+"""A checkpoint has at most 64 signature lines, one of them the log's."""
 _NEEDED: Final = {contract.directory_name for contract in Contract}
 
 
@@ -33,6 +36,27 @@ class PinnedLog:
     origin: str
     verifier_key: str
     """C2SP vkey text."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedWitnesses:
+    """Witnesses of the log, and how many of them must have cosigned the checkpoint. Optional."""
+
+    witnesses: tuple[LogVerifierKey, ...]
+    """Different names and different keys, all of type COSIGNATURE_V1."""
+    threshold: int
+    """1 to the number of witnesses."""
+
+    def __post_init__(self) -> None:
+        """Raises: TrustRootsError."""
+        count = len(self.witnesses)
+        if not 0 < self.threshold <= count <= MAX_WITNESSES:
+            raise TrustRootsError(f"witnesses: 1 to {MAX_WITNESSES}, and a threshold of 1 to their number")
+        if any(witness.key_type is not NoteKeyType.COSIGNATURE_V1 for witness in self.witnesses):
+            raise TrustRootsError("a witness's verifier key is of type 4 (cosignature/v1)")
+        names, keys = zip(*((witness.name, witness.public) for witness in self.witnesses), strict=True)
+        if len(set(names)) != count or len(set(keys)) != count:
+            raise TrustRootsError("two witnesses have one name or one key: they would count twice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +76,7 @@ class TrustRoots:
     relying_country: CountryCode | None = None
     """The country on whose behalf verification is done, unless the call names one."""
     log: PinnedLog | None = None
+    witnesses: PinnedWitnesses | None = None
 
     def pin_of(self, number: int) -> BlockHash | None:
         """The hash that block `number` must have, if it is pinned. Genesis always is."""
@@ -75,6 +100,11 @@ class TrustRoots:
             value["relyingCountry"] = str(self.relying_country)
         if self.log is not None:
             value["log"] = {"origin": self.log.origin, "verifierKey": self.log.verifier_key}
+        if self.witnesses is not None:
+            value["witnesses"] = {
+                "verifierKeys": [str(witness) for witness in self.witnesses.witnesses],
+                "threshold": self.witnesses.threshold,
+            }
         return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -114,12 +144,25 @@ def _read(fields: Mapping[str, object]) -> TrustRoots:
         pinned_blocks={_number(number): BlockHash.from_hex(hash_) for number, hash_ in pins.items()},
         relying_country=None if relying is None else CountryCode(_text(relying, "relyingCountry")),
         log=_log(fields["log"]) if "log" in fields else None,
+        witnesses=_witnesses(fields["witnesses"]) if "witnesses" in fields else None,
     )
 
 
 def _log(value: object) -> PinnedLog:
     fields = _object(value, "log", {"origin", "verifierKey"})
     return PinnedLog(_text(fields["origin"], "origin"), _text(fields["verifierKey"], "verifierKey"))
+
+
+def _witnesses(value: object) -> PinnedWitnesses:
+    fields = _object(value, "witnesses", {"verifierKeys", "threshold"})
+    listed = fields["verifierKeys"]
+    if not isinstance(listed, list):
+        raise TrustRootsError("verifierKeys must be a list")
+    try:
+        keys = tuple(LogVerifierKey.parse(_text(item, "a verifier key")) for item in listed)
+    except NoteError as error:
+        raise TrustRootsError(f"witnesses: {error.detail}") from error
+    return PinnedWitnesses(keys, _uint(fields["threshold"], "threshold"))
 
 
 def _engine_value(engine: EngineKind, rules: ValidatorRules | None) -> dict[str, object]:

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
+from silkledger.evidence.reasons import Reason
 from silkledger.values import BlockRef
+
+NOT_ASKED: Final = frozenset({Reason.WITNESSES_NOT_PINNED, Reason.PROMISE_NOT_IN_BUNDLE})
+"""Reasons of checks that were not made because nobody asked for them: they leave no verdict incomplete."""
 
 
 class CheckResult(IntEnum):
@@ -42,7 +47,7 @@ class Outcome(IntEnum):
     NOT_REGISTERED = 4
     """Nothing about this document is in the ledger. A bundle never gives this answer."""
     INCOMPLETE = 5
-    """Nothing failed, but something needed could not be checked."""
+    """Nothing failed, but something needed could not be checked. What nobody asked for is not needed."""
 
     @property
     def good(self) -> bool:
@@ -59,7 +64,7 @@ class Check:
     reason: str = ""
     """Stable code; empty exactly when PASS."""
     detail: str = ""
-    """A sentence for people."""
+    """A sentence for people; on a PASS only where there is more to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,13 @@ class Verdict:
 
 
 def outcome_of(checks: tuple[Check, ...], assurance: Assurance) -> Outcome:
-    """FAIL if any check failed; INCOMPLETE if any was not made; else what the assurance allows."""
-    results = {check.result for check in checks}
+    """FAIL if any check failed; INCOMPLETE if any was not made that is needed; else what the assurance
+    allows.
+    """
+    results = {check.result for check in checks if check.reason not in NOT_ASKED}
     if CheckResult.FAIL in results:
         return Outcome.FAIL
-    if CheckResult.NOT_CHECKED in results or not checks:
+    if CheckResult.NOT_CHECKED in results or not results:
         return Outcome.INCOMPLETE
     if assurance is Assurance.SEALED_BY_QUORUM:
         return Outcome.PASS

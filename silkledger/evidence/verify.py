@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from silkledger.evidence import issuer as issuers
 from silkledger.evidence.anchor import AnchorEvent, verify_anchor
-from silkledger.evidence.bundle import Bundle, Contract, decode_bundle
+from silkledger.evidence.bundle import Bundle, Contract, LogSection, decode_bundle
 from silkledger.evidence.checklist import Checklist, need
+from silkledger.evidence.cosignatures import Cosignature, verify_cosignatures
+from silkledger.evidence.document import check_document, read_statement
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header, decode_header
 from silkledger.evidence.header_trust import HeaderTrust, trust_headers
@@ -21,15 +23,21 @@ from silkledger.evidence.notices import later_notices
 from silkledger.evidence.proven_histories import ProvenHistories, verify_states
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.registration import (
+    note_text,
     registered_log_key,
     verify_checkpoint,
+    verify_log_promise,
     verify_log_receipt,
     verify_registration,
 )
+from silkledger.evidence.times import utc
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import Assurance, Verdict, outcome_of
+from silkledger.log.checkpoint import Checkpoint, LogVerifierKey
+from silkledger.log.promise import Promise
+from silkledger.manifest import SignedManifest
 from silkledger.registry.histories import HistoryRecord
-from silkledger.statement import SignedStatement, StatementError, parse_statement
+from silkledger.statement import SignedStatement
 from silkledger.values import BlockRef, CountryCode, Digest
 
 
@@ -51,7 +59,7 @@ class _Facts:
     """What the checks have established so far."""
 
     bundle: Bundle | None = None
-    statement: SignedStatement | None = None
+    statement: SignedStatement | SignedManifest | None = None
     blocks: _Blocks | None = None
     trust: HeaderTrust | None = None
     histories: ProvenHistories | None = None
@@ -74,29 +82,31 @@ def verify_bundle(
     `relying_country` is the country on whose behalf this is done, by default that of the trust roots.
 
     Steps, each a named check: (1) the bundle has its only form; (2) it is about the trusted network;
-    (3) the statement parses, (4) and is about this document; (5) the headers decode, (6) and are trusted;
-    (7) contract state stands under the newest header; (8) the anchor event stands in the registration block;
-    (9) the log key was registered; (10) it signed the checkpoint, (11) under which the statement is a leaf,
-    (12) which this anchor was the first to cover; (13) the named key was the issuer's at the end of the
-    registration block's parent, (14) and signed the statement; (15) the issuer was authorised there, as known
-    there, (16) and as known now; (17) the document was in force at the as-of block, as known there, (18) and
-    as known now. "Now" is the bundle's newest block.
+    (3) the statement parses, (4) and is about this document, or a manifest that holds it; (5) the headers
+    decode, (6) and are trusted; (7) contract state stands under the newest header; (8) the anchor event
+    stands in the registration block; (9) the log key was registered; (10) it signed the checkpoint, (11)
+    which as many pinned witnesses cosigned as asked for; (12) the statement is a leaf under it, (13) which
+    this anchor was the first to cover; (14) the log had promised to log it; (15) the named key was the
+    issuer's at the end of the registration block's parent, (16) and signed the statement; (17) the issuer was
+    authorised there, as known there, (18) and as known now; (19) the document was in force at the as-of
+    block, as known there, (20) and as known now. "Now" is the bundle's newest block.
 
-    Guarantees that an outcome of PASS or PASS_DEVELOPMENT_ONLY is given only if all eighteen passed; the
-    latter whenever the engine has no commit seals. This is no statement about the truth of the document's
-    content, nor about anything after the bundle's newest block. Never raises for bad evidence.
+    Guarantees that an outcome of PASS or PASS_DEVELOPMENT_ONLY is given only if all twenty passed, but for
+    (11) where the trust roots pin no witnesses and (14) where the bundle holds no promise; the latter outcome
+    whenever the engine has no commit seals. This is no statement about the truth of the document's content,
+    nor about anything after the bundle's newest block. Never raises for bad evidence.
     """
     facts, checks = _Facts(), Checklist()
     facts.bundle = checks.run("bundle", lambda: decode_bundle(bundle_bytes))  # (1)
     checks.run("network", lambda: check_network(need(facts.bundle).network, roots))  # (2)
     facts.statement = checks.run("statement", lambda: _statement(need(facts.bundle), roots))  # (3)
-    checks.run("document", lambda: _document(need(facts.statement), document_digest))  # (4)
+    checks.run("document", lambda: _document(facts, document_digest), str)  # (4)
     facts.blocks = checks.run("blocks", lambda: _blocks(need(facts.bundle), roots, as_of))  # (5)
     facts.trust = checks.run("headers", lambda: trust_headers(need(facts.blocks).headers, roots))  # (6)
     facts.histories = checks.run("state", lambda: _state(facts, roots))  # (7)
     facts.anchor = checks.run("anchor", lambda: _anchor(facts, roots))  # (8)
-    _check_log(facts, checks, roots)  # (9) to (12)
-    _check_issuer(facts, checks, relying_country or roots.relying_country)  # (13) to (18)
+    _check_log(facts, checks, roots)  # (9) to (14)
+    _check_issuer(facts, checks, relying_country or roots.relying_country)  # (15) to (20)
     assurance = facts.trust.assurance if facts.trust else Assurance.UNSPECIFIED
     return Verdict(
         outcome=outcome_of(checks.checks, assurance),
@@ -108,11 +118,8 @@ def verify_bundle(
     )
 
 
-def _statement(bundle: Bundle, roots: TrustRoots) -> SignedStatement:
-    try:
-        statement = parse_statement(bundle.statement)
-    except StatementError as error:
-        raise EvidenceInvalid(Reason.STATEMENT_MALFORMED, str(error)) from error
+def _statement(bundle: Bundle, roots: TrustRoots) -> SignedStatement | SignedManifest:
+    statement = read_statement(bundle.statement)
     if statement.issuer.chain_id != roots.chain_id:
         raise EvidenceInvalid(
             Reason.ISSUER_OTHER_CHAIN, f"{statement.issuer} is not of chain {roots.chain_id}"
@@ -120,12 +127,8 @@ def _statement(bundle: Bundle, roots: TrustRoots) -> SignedStatement:
     return statement
 
 
-def _document(statement: SignedStatement, digest: Digest) -> None:
-    if statement.digest != digest:
-        raise EvidenceInvalid(
-            Reason.DOCUMENT_DIGEST,
-            f"the bundle is about the document {statement.digest}; that says nothing about {digest}",
-        )
+def _document(facts: _Facts, digest: Digest) -> str:
+    return check_document(need(facts.statement), need(facts.bundle).document, digest)
 
 
 def _blocks(bundle: Bundle, roots: TrustRoots, as_of: int | None) -> _Blocks:
@@ -157,11 +160,13 @@ def _anchor(facts: _Facts, roots: TrustRoots) -> AnchorEvent:
 
 
 def _check_log(facts: _Facts, checks: Checklist, roots: TrustRoots) -> None:
-    bundle = facts.bundle
+    def log() -> LogSection:
+        return need(facts.bundle).log
+
     key = checks.run(  # (9)
         "log_key",
         lambda: registered_log_key(
-            need(bundle).log.checkpoint,
+            log(),
             need(facts.anchor),
             need(facts.histories),
             need(facts.blocks).registration.number,
@@ -169,34 +174,51 @@ def _check_log(facts: _Facts, checks: Checklist, roots: TrustRoots) -> None:
         ),
     )
     checkpoint = checks.run(  # (10)
-        "checkpoint", lambda: verify_checkpoint(need(bundle).log.checkpoint, need(key))
+        "checkpoint", lambda: verify_checkpoint(log().checkpoint, need(key), len(log().cosigners))
     )
-    receipt = checks.run(  # (11)
+    checks.run("cosignatures", lambda: _cosignatures(log(), roots, need(checkpoint)), _cosigned)  # (11)
+    receipt = checks.run(  # (12)
         "receipt",
-        lambda: verify_log_receipt(
-            need(bundle).log.receipt, need(bundle).statement, need(key), need(checkpoint)
-        ),
+        lambda: verify_log_receipt(log().receipt, need(facts.bundle).statement, need(key), need(checkpoint)),
     )
-    checks.run(  # (12)
+    checks.run(  # (13)
         "registration",
         lambda: verify_registration(
-            need(checkpoint), need(bundle).log.consistency, need(facts.anchor), need(receipt).index
+            need(checkpoint), log().consistency, need(facts.anchor), need(receipt).index
         ),
     )
+    checks.run("promise", lambda: _promise(facts, need(key)), _promised)  # (14)
+
+
+def _cosignatures(log: LogSection, roots: TrustRoots, _: Checkpoint) -> tuple[Cosignature, ...]:
+    """Of a checkpoint whose form and first line were verified."""
+    return verify_cosignatures(note_text(log.checkpoint), log.cosigners, roots.witnesses)
+
+
+def _cosigned(found: Sequence[Cosignature]) -> str:
+    return f"cosigned by {', '.join(map(str, found))}"
+
+
+def _promise(facts: _Facts, key: LogVerifierKey) -> Promise:
+    return verify_log_promise(need(facts.bundle).promise, key, need(facts.statement).id)
+
+
+def _promised(promise: Promise) -> str:
+    return f"accepted {utc(promise.accepted_at_ms // 1000)}, to be logged by {utc(promise.log_by_ms // 1000)}"
 
 
 def _check_issuer(facts: _Facts, checks: Checklist, relying: CountryCode | None) -> None:
-    key = checks.run(  # (13)
+    key = checks.run(  # (15)
         "issuer_key",
         lambda: issuers.issuer_key(need(facts.statement), need(facts.histories), need(facts.blocks).parent),
     )
     checks.run(
         "statement_signature", lambda: issuers.verify_statement(need(facts.statement), need(key))
-    )  # (14)
-    checks.run("authority_known", lambda: _authority(facts, relying, known_now=False))  # (15)
-    checks.run("authority_in_force", lambda: _authority(facts, relying, known_now=True))  # (16)
-    checks.run("status_known", lambda: _status(facts, known_now=False))  # (17)
-    checks.run("status_in_force", lambda: _status(facts, known_now=True))  # (18)
+    )  # (16)
+    checks.run("authority_known", lambda: _authority(facts, relying, known_now=False))  # (17)
+    checks.run("authority_in_force", lambda: _authority(facts, relying, known_now=True))  # (18)
+    checks.run("status_known", lambda: _status(facts, known_now=False))  # (19)
+    checks.run("status_in_force", lambda: _status(facts, known_now=True))  # (20)
     if facts.statement and facts.histories and facts.blocks:
         facts.notices += later_notices(
             facts.statement, facts.histories, facts.blocks.as_of, facts.blocks.known, relying

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from silkledger.envelope import SignedObject
 from silkledger.evidence import lineage
 from silkledger.evidence.assemble import (
     Histories,
@@ -20,7 +21,7 @@ from silkledger.evidence.assemble import (
     missing_histories,
     slot_of,
 )
-from silkledger.evidence.bundle import Bundle, Contract, LogSection, NetworkSection
+from silkledger.evidence.bundle import Bundle, Contract, DocumentSection, LogSection, NetworkSection
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, Header
 from silkledger.evidence.lineage import ValidatorRules
@@ -32,8 +33,7 @@ from silkledger.evidence.verify import verify_bundle
 from silkledger.evm.contracts import Network
 from silkledger.evm.port import AccountProof, Block, FullBlock
 from silkledger.registry.histories import HistoryRecord
-from silkledger.statement import SignedStatement
-from silkledger.values import Address, CountryCode
+from silkledger.values import Address, CountryCode, Digest
 
 MAX_CONTIGUOUS: Final = 4096
 """On an engine without seals: most blocks between registration and as-of block for which every header is put
@@ -47,6 +47,7 @@ _OURS: Final = frozenset(
         "bundle",
         "network",
         "statement",
+        "document",
         "blocks",
         "state",
         "anchor",
@@ -95,7 +96,10 @@ class BlockSource(HeaderSource, Protocol):
 class CaptureRequest:
     """What evidence is wanted of. The log's part comes from the log itself."""
 
-    statement: SignedStatement
+    statement: SignedObject
+    """A statement, or a manifest with `document`."""
+    digest: Digest
+    """Of the document that the evidence is about."""
     origin: str
     leaf_index: int
     log: LogSection
@@ -105,6 +109,8 @@ class CaptureRequest:
     """A final block, not before the anchor's."""
     relying: tuple[CountryCode, ...]
     """Countries on whose behalf the bundle shall be verifiable."""
+    document: DocumentSection | None = None
+    """The document's place in the manifest."""
 
 
 async def capture(
@@ -112,7 +118,8 @@ async def capture(
 ) -> Bundle:
     """The bundle for `request`.
 
-    Guarantees that state, anchor, log key, checkpoint and receipt in it verify against its own as-of block.
+    Guarantees that document, state, anchor, log key, checkpoint with its cosignatures, and receipt in it
+    verify against its own as-of block.
     This is not a verdict: issuer, authority and status may well fail, and that is evidence too.
 
     Raises:
@@ -140,6 +147,7 @@ async def capture(
             network=NetworkSection(network.chain_id, network.genesis_hash, network.directory),
             histories=gathered,
             states=await _states(node, network, gathered, request.as_of),
+            document=request.document,
         )
     )
     _self_check(bundle, network, kind, request)
@@ -227,8 +235,13 @@ def _self_check(bundle: Bundle, network: Network, kind: EngineKind, request: Cap
         contracts=network.addresses,
         pinned_blocks={},
     )
-    verdict = verify_bundle(request.statement.digest, bundle.encode(), roots)
-    bad = [c for c in verdict.checks if c.name in _OURS and c.result is not CheckResult.PASS]
+    verdict = verify_bundle(request.digest, bundle.encode(), roots)
+    bad = [
+        check
+        for check in verdict.checks
+        if (check.name in _OURS and check.result is not CheckResult.PASS)
+        or (check.name == "cosignatures" and check.result is CheckResult.FAIL)
+    ]
     if bad:
         text = "; ".join(f"{check.name}: {check.detail}" for check in bad)
         raise CaptureFailed(f"what was gathered does not fit together: {text}", tuple(c.reason for c in bad))

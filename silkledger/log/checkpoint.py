@@ -257,14 +257,22 @@ def verify_cosignature(text: str, witness: LogVerifierKey) -> int:
     mine = [s for s in note.signatures if (s.name, s.key_id) == (witness.name, witness.key_id)]
     if not mine or witness.key_type is not NoteKeyType.COSIGNATURE_V1:
         raise NoteError("NOTE_NOT_SIGNED", f"no cosignature by {witness.name}+{witness.key_id.hex()}")
-    times = []
-    for signature in mine:
-        timestamp = int.from_bytes(signature.value[:8], "big")
-        if len(signature.value) != 72 or timestamp > MAX_SIZE:
-            raise NoteError("NOTE_SIGNATURE_INVALID", "a cosignature is an 8-byte time and 64 bytes")
-        _verify(witness, _cosigned(timestamp, note.body), signature.value[8:])
-        times.append(timestamp)
-    return max(times)
+    return max(verify_cosignature_line(note.body, signature, witness) for signature in mine)
+
+
+def verify_cosignature_line(body: str, line: NoteSignature, witness: LogVerifierKey) -> int:
+    """Verify one line as the cosignature/v1 of the note's `body` by `witness`; its time in Unix seconds.
+
+    That the line names this key is for the caller to have seen.
+
+    Raises:
+        NoteError: NOTE_SIGNATURE_INVALID.
+    """
+    timestamp = int.from_bytes(line.value[:8], "big")
+    if len(line.value) != 72 or timestamp > MAX_SIZE:
+        raise NoteError("NOTE_SIGNATURE_INVALID", "a cosignature is an 8-byte time and 64 bytes")
+    _verify(witness, _cosigned(timestamp, body), line.value[8:])
+    return timestamp
 
 
 def _cosigned(timestamp: int, body: str) -> bytes:

@@ -1,6 +1,6 @@
 /** The evidence bundle (docs/formats/evidence.md), read strictly. Reading is not verifying. */
 
-import { compare } from "./bytes.ts";
+import { ascii, compare } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import * as cbor from "./cbor.ts";
 import type { Cbor } from "./cbor.ts";
@@ -29,13 +29,32 @@ export interface ContractState {
   histories: History[];
 }
 
+/** That a document is one of the manifest which is the statement. */
+export interface DocumentProof {
+  leaf: Bytes;
+  index: bigint;
+  path: Bytes[];
+}
+
+export interface LogSection {
+  checkpoint: Bytes;
+  receipt: Bytes;
+  consistency: Bytes[] | null;
+  /** Verifier keys of the witnesses whose lines follow the log's in the checkpoint. */
+  cosigners: string[];
+}
+
 export interface Bundle {
+  /** A signed statement or a manifest. */
   statement: Bytes;
-  log: { checkpoint: Bytes; receipt: Bytes; consistency: Bytes[] | null };
+  log: LogSection;
   anchor: { block: bigint; transaction: bigint; log: bigint; proof: Bytes[] };
   headers: Bytes[];
   network: { chainId: bigint; genesis: Bytes; directory: Bytes };
   states: ContractState[];
+  /** Exactly with a manifest. */
+  document: DocumentProof | null;
+  promise: Bytes | null;
 }
 
 const MAX_BYTES = 32 * 1024 * 1024;
@@ -49,27 +68,51 @@ export function readBundle(data: Bytes): Bundle {
     if (!(error instanceof cbor.CborMalformed)) throw error;
     throw malformed(error.message);
   }
-  if (value instanceof Map && value.get(1) !== 1) {
-    throw new Refused("BUNDLE_VERSION", "the bundle is not of version 1");
+  const version = value instanceof Map ? value.get(1) : undefined;
+  if (value instanceof Map && version !== 1 && version !== 2) {
+    throw new Refused("BUNDLE_VERSION", "the bundle is of none of the versions 1 and 2");
   }
-  const fields = map(value, "bundle", [1, 2, 3, 4, 5, 6, 7]);
-  return {
+  const fields = map(value, "bundle", [1, 2, 3, 4, 5, 6, 7], [8, 9]);
+  const bundle: Bundle = {
     statement: octets(fields.get(2), "statement"),
     log: readLog(fields.get(3)),
     anchor: readAnchor(fields.get(4)),
     headers: strings(fields.get(5), "headers", 2),
     network: readNetwork(fields.get(6)),
     states: ascending(list(fields.get(7), "states").map(readState), stateOrder, "states"),
+    document: fields.has(8) ? readDocument(fields.get(8)) : null,
+    promise: fields.has(9) ? octets(fields.get(9), "promise") : null,
+  };
+  const plain = bundle.document === null && bundle.promise === null && !bundle.log.cosigners.length;
+  if (version !== (plain ? 1 : 2)) throw malformed("what is in it belongs into the other version");
+  return bundle;
+}
+
+function readDocument(value: Cbor | undefined): DocumentProof {
+  const fields = map(value, "document", [1, 2, 3]);
+  return {
+    leaf: octets(fields.get(1), "leaf"),
+    index: uint(fields.get(2), "document index"),
+    path: strings(fields.get(3), "document path", 0, 32),
   };
 }
 
-function readLog(value: Cbor | undefined): Bundle["log"] {
-  const fields = map(value, "log", [1, 2], [3]);
+function readLog(value: Cbor | undefined): LogSection {
+  const fields = map(value, "log", [1, 2], [3, 4]);
   return {
     checkpoint: octets(fields.get(1), "checkpoint"),
     receipt: octets(fields.get(2), "receipt"),
     consistency: fields.has(3) ? strings(fields.get(3), "consistency", 0, 32) : null,
+    cosigners: fields.has(4) ? readCosigners(fields.get(4)) : [],
   };
+}
+
+function readCosigners(value: Cbor | undefined): string[] {
+  const cosigners = list(value, "cosigners", 1).map((item) => {
+    if (typeof item !== "string") throw malformed("a cosigner must be text");
+    return item;
+  });
+  return ascending(cosigners, (a, b) => compare(ascii(a), ascii(b)), "cosigners");
 }
 
 function readAnchor(value: Cbor | undefined): Bundle["anchor"] {

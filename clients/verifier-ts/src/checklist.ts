@@ -11,6 +11,7 @@ export interface Check {
   result: Result;
   /** Stable code of docs/formats/verdict.md; empty exactly when PASS. */
   reason: string;
+  /** On a PASS only where there is more to tell. */
   detail: string;
 }
 
@@ -48,6 +49,9 @@ export class HistoryMissing extends Refused {
   }
 }
 
+/** Not made because nobody asked for it: no verdict is incomplete for that. */
+const NOT_ASKED = ["WITNESSES_NOT_PINNED", "PROMISE_NOT_IN_BUNDLE"];
+
 /** Lacks, not faults. */
 const UNDECIDED = new Set([
   "PREREQUISITE",
@@ -56,6 +60,7 @@ const UNDECIDED = new Set([
   "AS_OF_NOT_IN_BUNDLE",
   "RELYING_COUNTRY_MISSING",
   "HISTORY_NOT_IN_BUNDLE",
+  ...NOT_ASKED,
 ]);
 
 /** What an earlier check established. */
@@ -67,11 +72,11 @@ export function need<T>(value: T | undefined): T {
 export class Checklist {
   readonly checks: Check[] = [];
 
-  /** Make one check; its value, or undefined if it did not pass. Only refusals are caught. */
-  async run<T>(name: string, step: () => T | Promise<T>): Promise<T | undefined> {
+  /** Make one check; its value, or undefined if it did not pass. Only refusals are caught. `tell`: the detail of a PASS. */
+  async run<T>(name: string, step: () => T | Promise<T>, tell?: (value: T) => string): Promise<T | undefined> {
     try {
       const value = await step();
-      this.checks.push({ name, result: "PASS", reason: "", detail: "" });
+      this.checks.push({ name, result: "PASS", reason: "", detail: tell?.(value) ?? "" });
       return value;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -82,7 +87,8 @@ export class Checklist {
   }
 
   outcome(assurance: Assurance): Outcome {
-    const results = new Set(this.checks.map((check) => check.result));
+    const needed = this.checks.filter((check) => !NOT_ASKED.includes(check.reason));
+    const results = new Set(needed.map((check) => check.result));
     if (results.has("FAIL")) return "FAIL";
     if (results.has("NOT_CHECKED") || assurance === "UNSPECIFIED") return "INCOMPLETE";
     return assurance === "SEALED_BY_QUORUM" ? "PASS" : "PASS_DEVELOPMENT_ONLY";

@@ -2,6 +2,7 @@
 
 import * as abi from "./abi.ts";
 import type { Anchor } from "./anchor.ts";
+import type { LogSection } from "./bundle.ts";
 import { ascii, keccak, same, utf8 } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import * as cbor from "./cbor.ts";
@@ -12,7 +13,7 @@ import { EDDSA, verifies } from "./keys.ts";
 import { leafHash, ProofInvalid, rootFromInclusion, verifyConsistency } from "./merkle.ts";
 import type { Head } from "./merkle.ts";
 import { keyIdOf, readNote, verifierKeyOf } from "./note.ts";
-import type { LogKey } from "./note.ts";
+import type { Line, LogKey, Note } from "./note.ts";
 import type { ProvenHistories } from "./state.ts";
 import type { TrustRoots } from "./trust-roots.ts";
 
@@ -20,13 +21,13 @@ const MAX_RECEIPT = 4096;
 
 /** The log's key, as registered on the ledger at the end of the registration block. */
 export function registeredLogKey(
-  checkpoint: Bytes,
+  log: LogSection,
   anchor: Anchor,
   histories: ProvenHistories,
   block: bigint,
   pinned: TrustRoots["log"],
 ): LogKey {
-  const { origin } = readNote(checkpoint);
+  const { origin } = readNote(log.checkpoint, log.cosigners.length);
   if (!same(keccak(ascii(origin)), anchor.originId)) {
     throw new Refused("ORIGIN_MISMATCH", `the anchor is not of the log ${origin}`);
   }
@@ -48,15 +49,17 @@ export function registeredLogKey(
   return found;
 }
 
-export function verifyCheckpoint(checkpoint: Bytes, logKey: LogKey): Head {
-  const note = readNote(checkpoint);
-  if (note.signer !== logKey.origin || !same(note.keyId, keyIdOf(logKey))) {
-    throw new Refused("CHECKPOINT_KEY", `no signature line by ${verifierKeyOf(logKey)}`);
+/** The checkpoint, whose first signature line is the log's. */
+export function verifyCheckpoint(log: LogSection, logKey: LogKey): Note {
+  const note = readNote(log.checkpoint, log.cosigners.length);
+  const line = note.lines[0] as Line;
+  if (line.signer !== logKey.origin || !same(line.keyId, keyIdOf(logKey))) {
+    throw new Refused("CHECKPOINT_KEY", `the first signature line is not by ${verifierKeyOf(logKey)}`);
   }
-  if (!verifies({ suite: EDDSA, key: logKey.key }, note.body, note.signature)) {
+  if (!verifies({ suite: EDDSA, key: logKey.key }, note.body, line.value)) {
     throw new Refused("CHECKPOINT_SIGNATURE", "the checkpoint's signature does not verify");
   }
-  return { size: note.size, root: note.root };
+  return note;
 }
 
 interface Inclusion {

@@ -1,4 +1,4 @@
-/** Signed statements (docs/formats/statement.md), read strictly. Reading is not verifying. */
+/** Signed statements and manifests (docs/formats/statement.md, manifest.md), read strictly. Not a verification. */
 
 import { hex, sha256, utf8 } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
@@ -7,6 +7,7 @@ import type { Cbor } from "./cbor.ts";
 import { Refused } from "./checklist.ts";
 import { readSign1, sigStructure } from "./cose.ts";
 import { ES256K, isKey, isSuite } from "./keys.ts";
+import type { Head } from "./merkle.ts";
 import type { Suite } from "./keys.ts";
 
 export interface Statement {
@@ -16,7 +17,10 @@ export interface Statement {
   fragment: string;
   documentType: string;
   supersedes: Bytes | null;
-  digest: Bytes;
+  /** Of the one document that it is about; null for a manifest. */
+  digest: Bytes | null;
+  /** The tree over the leaves of its documents; null for a statement about one. */
+  manifest: Head | null;
   suite: Suite;
   /** Present exactly under `#controller`. */
   controllerKey: Bytes | null;
@@ -36,14 +40,17 @@ const MAX_SUBJECT = 256;
 const MAX_AUDIENCE = 64;
 /** 9999-12-31T23:59:59Z. */
 const MAX_ISSUED_AT = 253402300799n;
-const [ALG, KID, CLAIMS, HASH_ALG, CONTENT_TYPE] = [1, 4, 15, 258, 259] as const;
+const [ALG, CONTENT_TYPE, KID, CLAIMS, HASH_ALG, PREIMAGE_TYPE] = [1, 3, 4, 15, 258, 259] as const;
+const MANIFEST_TYPE = "application/silkledger-manifest+cbor";
+const MAX_DOCUMENTS = 10000n;
+const LEAF_FORMAT = 1;
 const [ISS, SUB, IAT, TYPE, SALT] = [1, 2, 6, -70001, -70002] as const;
 const [SUPERSEDES, AUDIENCE, CONTROLLER_KEY] = [-70003, -70004, -70005] as const;
 const SHA_256 = -16;
 
 const DID = /^did:ethr:(0x[1-9a-f][0-9a-f]*):0x([0-9a-f]{40})$/;
 const FRAGMENT = /^(controller|delegate-[1-9][0-9]{0,5})$/;
-const DOCUMENT_TYPE = /^[A-Za-z0-9]{1,8}$/;
+export const DOCUMENT_TYPE = /^[A-Za-z0-9]{1,8}$/;
 const MEDIA_TYPE = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,63}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,63}(;[ -~]{1,96})?$/;
 /** Control, bidirectional and zero-width characters. */
 const HIDDEN = /[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\uffff]/;
@@ -60,15 +67,14 @@ export function readStatement(data: Bytes): Statement {
 function read(data: Bytes): Statement {
   const sign1 = readSign1(data, MAX_BYTES);
   if (sign1.unprotected.size) throw malformed("the unprotected header must be empty");
-  const digest = required(cbor.bytes(sign1.payload, 32), "the payload must be a digest of 32 bytes");
+  const payload = required(sign1.payload, "the payload must be inside");
+  const ofManifest = sign1.protectedHeader.get(CONTENT_TYPE) === MANIFEST_TYPE;
   const header = required(
-    cbor.map(sign1.protectedHeader, [ALG, KID, CLAIMS, HASH_ALG, CONTENT_TYPE]),
+    cbor.map(sign1.protectedHeader, [ALG, KID, CLAIMS, ...(ofManifest ? [CONTENT_TYPE] : [HASH_ALG, PREIMAGE_TYPE])]),
     "the protected header lacks a label, or has one that is not accepted",
   );
   const suite = header.get(ALG);
   if (!isSuite(suite)) throw malformed("no such algorithm is accepted");
-  if (header.get(HASH_ALG) !== SHA_256) throw malformed("the payload hash must be SHA-256");
-  if (!matches(header.get(CONTENT_TYPE), MEDIA_TYPE)) throw malformed("the content type is no media type");
   const claims = required(
     cbor.map(header.get(CLAIMS), [ISS, SUB, IAT, TYPE, SALT], [SUPERSEDES, AUDIENCE, CONTROLLER_KEY]),
     "a claim is missing, or is not accepted",
@@ -76,19 +82,42 @@ function read(data: Bytes): Statement {
   checkClaims(claims);
   const issuer = required(readDid(claims.get(ISS)), "the issuer is no did:ethr in its one spelling");
   const fragment = readFragment(header.get(KID), issuer);
-  const signed = sigStructure(sign1.protectedBytes, digest);
+  const signed = sigStructure(sign1.protectedBytes, payload);
+  const controllerKey = readControllerKey(claims, fragment, suite);
+  const supersedes = optional(claims, SUPERSEDES, 32);
   return {
     id: sha256(signed),
     issuer,
     fragment,
     documentType: claims.get(TYPE) as string,
-    supersedes: optional(claims, SUPERSEDES, 32),
-    digest,
+    supersedes,
+    digest: ofManifest ? null : readDigest(header, payload),
+    manifest: ofManifest ? readManifest(payload) : null,
     suite,
-    controllerKey: readControllerKey(claims, fragment, suite),
+    controllerKey,
     signature: sign1.signature,
     signed,
   };
+}
+
+/** Of a hash envelope (RFC 9995). */
+function readDigest(header: Map<number, Cbor>, payload: Bytes): Bytes {
+  if (header.get(HASH_ALG) !== SHA_256) throw malformed("the payload hash must be SHA-256");
+  if (!matches(header.get(PREIMAGE_TYPE), MEDIA_TYPE)) throw malformed("the content type is no media type");
+  return required(cbor.bytes(payload, 32), "the payload must be a digest of 32 bytes");
+}
+
+function readManifest(payload: Bytes): Head {
+  const fields = cbor.map(cbor.read(payload), [1, 2, 3]);
+  if (fields === null) throw new Refused("MANIFEST_PAYLOAD_MALFORMED", "must be a map with the keys 1, 2 and 3");
+  const size = cbor.uint(fields.get(1));
+  const root = cbor.bytes(fields.get(2), 32);
+  if (size === null || size < 1n || size > MAX_DOCUMENTS) {
+    throw new Refused("MANIFEST_SIZE", `a manifest holds 1 to ${MAX_DOCUMENTS} documents`);
+  }
+  if (root === null) throw new Refused("MANIFEST_PAYLOAD_MALFORMED", "the root must be 32 bytes");
+  if (fields.get(3) !== LEAF_FORMAT) throw new Refused("MANIFEST_LEAF_FORMAT", `must be ${LEAF_FORMAT}`);
+  return { size, root };
 }
 
 function checkClaims(claims: Map<number, Cbor>): void {
@@ -111,7 +140,7 @@ function checkAudience(value: Cbor | undefined): void {
   }
 }
 
-function readDid(value: Cbor | undefined): Did | null {
+export function readDid(value: Cbor | undefined): Did | null {
   const match = typeof value === "string" ? DID.exec(value) : null;
   if (match === null) return null;
   const [text, chainId, address] = match as unknown as [string, string, string];

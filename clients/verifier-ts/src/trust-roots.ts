@@ -4,6 +4,7 @@ import { CONTRACTS } from "./bundle.ts";
 import { fromHex, hex } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Engine } from "./header.ts";
+import { readWitnessKey } from "./note.ts";
 
 export interface TrustRoots {
   chainId: bigint;
@@ -18,6 +19,8 @@ export interface TrustRoots {
   pinnedBlocks: Map<bigint, Bytes>;
   relyingCountry: string | null;
   log: { origin: string; verifierKey: string } | null;
+  /** Witnesses, and how many of them must have cosigned the checkpoint. */
+  witnesses: { verifierKeys: string[]; threshold: bigint } | null;
 }
 
 /** The trust roots are not of the documented form. Nothing can be verified with them. */
@@ -29,10 +32,13 @@ type Json = string | boolean | null | bigint | number | Json[] | { [name: string
 /** Decimal without leading zeros. */
 const NATURAL = /^(0|[1-9][0-9]*)$/;
 
+/** A checkpoint has at most 64 signature lines, one of them the log's. */
+const MAX_WITNESSES = 63;
+
 const KEYS = ["format", "chainId", "genesisHash", "engine", "directory", "contracts", "pinnedBlocks"];
 
 export function readTrustRoots(text: string): TrustRoots {
-  const fields = object(parse(text), "trust roots", KEYS, ["relyingCountry", "log"]);
+  const fields = object(parse(text), "trust roots", KEYS, ["relyingCountry", "log", "witnesses"]);
   if (fields["format"] !== "silkledger-trust-roots/1") throw new TrustRootsInvalid("another format");
   const contracts = entries(fields["contracts"], "contracts", (name) => name, (value) => octets(value, 20));
   const lacking = CONTRACTS.filter((name) => !contracts.has(name));
@@ -47,6 +53,7 @@ export function readTrustRoots(text: string): TrustRoots {
     pinnedBlocks: entries(fields["pinnedBlocks"], "pinnedBlocks", blockNumber, (value) => octets(value, 32)),
     relyingCountry: country === undefined ? null : readCountry(textOf(country, "relyingCountry")),
     log: "log" in fields ? readLog(fields["log"]) : null,
+    witnesses: "witnesses" in fields ? readWitnesses(fields["witnesses"]) : null,
   };
 }
 
@@ -58,6 +65,22 @@ export function readCountry(text: string): string {
 function readLog(value: Json | undefined): TrustRoots["log"] {
   const fields = object(value, "log", ["origin", "verifierKey"]);
   return { origin: textOf(fields["origin"], "origin"), verifierKey: textOf(fields["verifierKey"], "verifierKey") };
+}
+
+function readWitnesses(value: Json | undefined): TrustRoots["witnesses"] {
+  const fields = object(value, "witnesses", ["verifierKeys", "threshold"]);
+  const listed = fields["verifierKeys"];
+  const verifierKeys = Array.isArray(listed) ? listed.map((item) => textOf(item, "a verifier key")) : [];
+  const threshold = uint(fields["threshold"], "threshold");
+  const keys = verifierKeys.map(readWitnessKey);
+  const fits = 0n < threshold && threshold <= keys.length && keys.length <= MAX_WITNESSES;
+  if (!fits) throw new TrustRootsInvalid("witnesses must be several, and the threshold 1 to their number");
+  const names = new Set(keys.map((key) => key?.name));
+  const publicKeys = new Set(keys.map((key) => key && hex(key.key)));
+  if (keys.includes(null) || names.size !== keys.length || publicKeys.size !== keys.length) {
+    throw new TrustRootsInvalid("witnesses must be different, each a verifier key of type 4");
+  }
+  return { verifierKeys, threshold };
 }
 
 function readEngine(value: Json | undefined): Pick<TrustRoots, "engine" | "epochLength" | "transitions"> {

@@ -3,16 +3,19 @@
 import { verifyAnchor } from "./anchor.ts";
 import type { Anchor } from "./anchor.ts";
 import { readBundle } from "./bundle.ts";
-import type { Bundle } from "./bundle.ts";
+import type { Bundle, LogSection } from "./bundle.ts";
 import { hex, same } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import { Checklist, need, Refused } from "./checklist.ts";
 import type { Verdict } from "./checklist.ts";
+import { verifyCosignatures } from "./cosignatures.ts";
+import { checkDocument } from "./document.ts";
 import { readHeader } from "./header.ts";
 import type { Header } from "./header.ts";
 import { issuerKey, verifyStatement } from "./identity.ts";
 import { trustHeaders } from "./lineage.ts";
 import { laterNotices } from "./notices.ts";
+import { verifyPromise } from "./promise.ts";
 import { registeredLogKey, verifyCheckpoint, verifyReceipt, verifyRegistration } from "./registration.ts";
 import { verifyStates } from "./state.ts";
 import type { ProvenHistories } from "./state.ts";
@@ -60,7 +63,8 @@ export async function verifyBundle(
   facts.bundle = await checks.run("bundle", () => readBundle(data));
   await checks.run("network", () => checkNetwork(need(facts.bundle), roots));
   facts.statement = await checks.run("statement", () => checkStatement(need(facts.bundle), roots));
-  await checks.run("document", () => checkDocument(need(facts.statement), digest));
+  const document = (): string => checkDocument(need(facts.statement), need(facts.bundle).document, digest);
+  await checks.run("document", document, String);
   facts.blocks = await checks.run("blocks", () => findBlocks(need(facts.bundle), roots, options.asOf ?? null));
   const trust = await checks.run("headers", () => trustHeaders(need(facts.blocks).headers, roots));
   facts.histories = await checks.run("state", () => {
@@ -108,13 +112,6 @@ function checkStatement(bundle: Bundle, roots: TrustRoots): Statement {
   return statement;
 }
 
-function checkDocument(statement: Statement, digest: Bytes): void {
-  if (!same(statement.digest, digest)) {
-    const about = `the bundle is about the document 0x${hex(statement.digest)}`;
-    throw new Refused("DOCUMENT_DIGEST", `${about}; that says nothing about 0x${hex(digest)}`);
-  }
-}
-
 function findBlocks(bundle: Bundle, roots: TrustRoots, asOf: bigint | null): Blocks {
   const headers = bundle.headers.map((raw) => readHeader(raw, roots.engine));
   const byNumber = new Map(headers.map((header) => [header.number, header]));
@@ -135,19 +132,22 @@ function findBlocks(bundle: Bundle, roots: TrustRoots, asOf: bigint | null): Blo
 
 async function checkLog(facts: Facts, checks: Checklist, roots: TrustRoots): Promise<void> {
   const { bundle } = facts;
+  const log = (): LogSection => need(bundle).log;
   const logKey = await checks.run("log_key", () => {
-    const { checkpoint } = need(bundle).log;
-    const anchor = need(facts.anchor);
-    const histories = need(facts.histories);
-    return registeredLogKey(checkpoint, anchor, histories, need(facts.blocks).registration.number, roots.log);
+    const { registration } = need(facts.blocks);
+    return registeredLogKey(log(), need(facts.anchor), need(facts.histories), registration.number, roots.log);
   });
-  const checkpoint = await checks.run("checkpoint", () => verifyCheckpoint(need(bundle).log.checkpoint, need(logKey)));
+  const checkpoint = await checks.run("checkpoint", () => verifyCheckpoint(log(), need(logKey)));
+  const cosigned = (): string => verifyCosignatures(need(checkpoint), log().cosigners, roots.witnesses);
+  await checks.run("cosignatures", cosigned, String);
   const leaf = await checks.run("receipt", () => {
-    return verifyReceipt(need(bundle).log.receipt, need(bundle).statement, need(logKey), need(checkpoint));
+    return verifyReceipt(log().receipt, need(bundle).statement, need(logKey), need(checkpoint));
   });
   await checks.run("registration", () => {
-    verifyRegistration(need(checkpoint), need(bundle).log.consistency, need(facts.anchor), need(leaf));
+    verifyRegistration(need(checkpoint), log().consistency, need(facts.anchor), need(leaf));
   });
+  const promised = (): string => verifyPromise(need(bundle).promise, need(logKey), need(facts.statement).id);
+  await checks.run("promise", promised, String);
 }
 
 async function checkIssuer(facts: Facts, checks: Checklist): Promise<void> {

@@ -64,8 +64,10 @@ class EvidenceDesk:
         async with self._ledger.database.read() as connection:
             rows = await storage.entries_by_id(connection, [statement_id])
             receipt = await self._reads.receipt_of(connection, rows[statement_id])
+        statement = parse_statement(view.entry.raw)
         request = CaptureRequest(
-            statement=parse_statement(view.entry.raw),
+            statement=statement,
+            digest=statement.digest,
             origin=self._ledger.settings.origin,
             leaf_index=view.entry.leaf_index,
             log=LogSection(receipt.checkpoint.encode(), receipt.receipt, None),

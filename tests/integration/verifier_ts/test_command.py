@@ -12,7 +12,9 @@ from silkledger import cbor
 from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.offline import verify_files
 from silkledger.cli.verdicts import from_evidence
+from silkledger.log.checkpoint import LogVerifierKey
 from tests.integration.verifier_ts.node import MAIN, ROOT, run
+from tests.unit.evidence.witnesses import NAMES, vkey, witness_key
 
 VECTORS = ROOT / "tests/vectors/evidence"
 ROOTS, DOCUMENT, BUNDLE = (VECTORS / name for name in ("trust-roots.json", "document.txt", "bundle.cbor"))
@@ -82,6 +84,17 @@ UNREADABLE = {
     "country": _with(relyingCountry="th"),
     "engine": _with(engine={"kind": "poa"}),
     "engine-epoch-zero": _with(engine={"kind": "qbft", "epochLength": 0, "transitions": {}}),
+    "witnesses-threshold": _with(witnesses={"verifierKeys": [str(vkey(NAMES[0]))], "threshold": 2}),
+    "witnesses-none": _with(witnesses={"verifierKeys": [], "threshold": 0}),
+    "witnesses-twice": _with(witnesses={"verifierKeys": [str(vkey(NAMES[0]))] * 2, "threshold": 1}),
+    "witnesses-of-a-log": _with(
+        witnesses={
+            "verifierKeys": [str(LogVerifierKey.of(NAMES[0], witness_key(NAMES[0]).verifying_key))],
+            "threshold": 1,
+        }
+    ),
+    "witnesses-name": _with(witnesses={"verifierKeys": ["witness"], "threshold": 1}),
+    "witnesses-other-name": _with(witnesses={"verifierKeys": [str(vkey(NAMES[0]))], "least": 1}),
     "engine-lacks-epoch": _with(engine={"kind": "qbft", "transitions": {}}),
 }
 

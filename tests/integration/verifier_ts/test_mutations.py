@@ -13,6 +13,7 @@ from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verify import verify_bundle
 from silkledger.values import Digest
 from tests.integration.verifier_ts.node import Question, ask, stable, stable_of_python
+from tests.unit.evidence.full_bundle import full_bundle
 from tests.unit.evidence.qbft_chain import validators
 from tests.unit.evidence.world import CN, DOCUMENT, World
 
@@ -52,7 +53,15 @@ def _mutations(data: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("engine", list(EngineKind))
 def test_both_verifiers_say_the_same_of_every_damaged_bundle(engine: EngineKind, tmp_path: Path) -> None:
-    data, roots = _bundle(engine)
+    _compare(*_bundle(engine), tmp_path)
+
+
+def test_of_a_cosigned_and_promised_manifest_as_well(tmp_path: Path) -> None:
+    bundle, roots = full_bundle()
+    _compare(bundle.encode(), roots, tmp_path)
+
+
+def _compare(data: bytes, roots: TrustRoots, tmp_path: Path) -> None:
     damaged = [data, *_mutations(data)]
     text = roots.to_json()
     theirs = ask((Question(one, text, str(DIGEST)) for one in damaged), tmp_path)

@@ -69,6 +69,8 @@ class SealedWorld:
             genesis_hash=self.chain.headers[0].hash,
         )
 
-    def verify(self, bundle: Bundle | None = None, as_of: int | None = None) -> Verdict:
+    def verify(
+        self, bundle: Bundle | None = None, as_of: int | None = None, roots: TrustRoots | None = None
+    ) -> Verdict:
         data = (self.bundle() if bundle is None else bundle).encode()
-        return verify_bundle(Digest(sha256(DOCUMENT).digest()), data, self.roots(), as_of=as_of)
+        return verify_bundle(Digest(sha256(DOCUMENT).digest()), data, roots or self.roots(), as_of=as_of)

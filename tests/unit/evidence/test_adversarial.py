@@ -7,7 +7,7 @@ named by another proof: test_equivocation.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import rlp
@@ -22,23 +22,24 @@ from silkledger.registry.histories import accreditation_status_key
 from silkledger.statement import parse_statement
 from silkledger.values import BlockHash, Did
 from tests.support.qbft_chain import EXTRA_DATA, Turn, Validator, keccak
+from tests.unit.evidence.cheating import Case, edited
+from tests.unit.evidence.cheating_documents import DOCUMENT_CASES, document, own_witness, witnessed
+from tests.unit.evidence.manifest_world import ManifestWorld
 from tests.unit.evidence.refusals import assert_fails
 from tests.unit.evidence.sealed_world import AS_OF, FOUR, REGISTRATION, Items, SealedWorld
-from tests.unit.evidence.world import CHAIN_ID, GRANT, ORIGIN, World, account, log_private_key
+from tests.unit.evidence.witnesses import NAMES, pin, promise, with_cosignatures
+from tests.unit.evidence.world import (
+    CHAIN_ID,
+    GRANT,
+    ORIGIN,
+    World,
+    account,
+    log_private_key,
+)
 from tests.unit.registry import records
 
 FIFTH, STRANGER = Validator(90), Validator(91)
 RECEIPTS_ROOT = 5
-
-
-@dataclass(frozen=True)
-class Case:
-    """One way of cheating, and the check and code that it must meet."""
-
-    name: str
-    check: str
-    reason: Reason
-    cheat: Callable[[], Verdict]
 
 
 def sealed_by(*sealers: Validator) -> Callable[[], Verdict]:
@@ -86,16 +87,6 @@ def vote_across_an_epoch() -> Verdict:
 def no_receipts(number: int, items: Items) -> None:
     if number == REGISTRATION:
         items[RECEIPTS_ROOT] = EMPTY_TRIE_ROOT
-
-
-def edited(edit: Callable[[World, Bundle], Bundle]) -> Callable[[], Verdict]:
-    """The bundle, edited after it was made."""
-
-    def cheat() -> Verdict:
-        world = SealedWorld()
-        return world.verify(edit(world.world, world.bundle()))
-
-    return cheat
 
 
 def moved_receipt(_: World, bundle: Bundle) -> Bundle:
@@ -187,6 +178,7 @@ CASES = (
     Case("revoked later, effective before", "status_in_force", R.DOCUMENT_REVOKED, told(revoked_before, 22)),
     Case("two sealed headers at one height", "headers", R.HEADER_ORDER, edited(two_at_one_height)),
     Case("another genesis or chain id", "network", R.NETWORK_MISMATCH, edited(other_genesis)),
+    *DOCUMENT_CASES,
 )  # fmt: skip
 
 
@@ -204,6 +196,33 @@ def test_untouched_it_passes(replay: bool) -> None:
     verdict = SealedWorld(replay=replay, turns=VOTES | {17: Turn(round=3)}).verify()
     assert verdict.outcome is Outcome.PASS, verdict.checks
     assert verdict.assurance is Assurance.SEALED_BY_QUORUM
+
+
+def test_untouched_a_document_of_a_manifest_passes_cosigned_and_promised() -> None:
+    world = ManifestWorld(first_header=0)
+    sealed = SealedWorld(world)
+    bundle = replace(with_cosignatures(sealed.bundle(), *NAMES[:2]), promise=promise(world))
+    verdict = sealed.verify(bundle, roots=replace(sealed.roots(), witnesses=pin(2)))
+    assert verdict.outcome is Outcome.PASS, verdict.checks
+    assert verdict.reasons == ()
+    assert verdict.check("document").detail == "document 3 of the 5 of a manifest"
+    assert all(name in verdict.check("cosignatures").detail for name in NAMES[:2])
+    assert "accepted 2027-01-15T08:00:00Z" in verdict.check("promise").detail
+
+
+def test_a_key_under_a_pinned_witness_name_does_not_count() -> None:
+    assert_fails(witnessed(1, edit=own_witness)(), "cosignatures", Reason.COSIGNATURES_TOO_FEW)
+
+
+def test_the_same_document_at_another_index_of_an_even_manifest() -> None:
+    assert_fails(document(index=3)(), "document", Reason.DOCUMENT_ROOT)
+
+
+def test_revoking_the_manifest_revokes_each_of_its_documents() -> None:
+    world = ManifestWorld(first_header=0)
+    revoked(world)
+    assert_fails(SealedWorld(world).verify(), "status_known", Reason.DOCUMENT_REVOKED)
+    assert SealedWorld(world).verify(as_of=22).outcome is Outcome.PASS
 
 
 def test_another_chain_id_as_well() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from silkledger import cbor
 from silkledger.evidence.bundle import MAX_BUNDLE_BYTES, decode_bundle
 from silkledger.evidence.reasons import Reason
+from tests.unit.evidence.full_bundle import full_bundle
 from tests.unit.evidence.refusals import refused
 from tests.unit.evidence.world import World
 
@@ -34,8 +36,11 @@ def test_there_is_one_encoding() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ([8], b"an unknown key"),
-        ([3, 4], b"an unknown key inside"),
+        ([10], b"an unknown key"),
+        ([3, 5], b"an unknown key inside"),
+        ([8], b"a document that is no map"),
+        ([9], "a promise that is text"),
+        ([3, 4], b"cosigners that are no list"),
         ([2], "text instead of bytes"),
         ([3], [b"", b""]),
         ([3, 3], [bytes(31)]),
@@ -70,8 +75,25 @@ def test_order_and_repetition_are_refused() -> None:
         decode_bundle(edited([7, trust, 3], states[trust][3][::-1]))
 
 
+def test_the_version_is_the_lowest_that_has_a_place_for_everything() -> None:
+    full, _ = full_bundle()
+    empty = replace(full, document=None, promise=None, log=replace(full.log, cosigners=()))
+    for bundle, version in (
+        (full, 2),
+        (replace(empty, document=full.document), 2),
+        (replace(empty, promise=full.promise), 2),
+        (replace(empty, log=full.log), 2),
+        (empty, 1),
+    ):
+        fields = cbor.decode(bundle.encode())
+        assert fields[1] == bundle.version == version
+        assert decode_bundle(bundle.encode()) == bundle
+        with refused(Reason.BUNDLE_MALFORMED):
+            decode_bundle(cbor.encode(fields | {1: 3 - version}))
+
+
 def test_another_version_and_too_large_are_named() -> None:
     with refused(Reason.BUNDLE_VERSION):
-        decode_bundle(edited([1], 2))
+        decode_bundle(edited([1], 3))
     with refused(Reason.BUNDLE_TOO_LARGE):
         decode_bundle(bytes(MAX_BUNDLE_BYTES + 1))

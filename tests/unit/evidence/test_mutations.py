@@ -9,6 +9,8 @@ import pytest
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.verify import verify_bundle
 from silkledger.values import Digest
+from tests.unit.evidence.full_bundle import full_bundle
+from tests.unit.evidence.manifest_world import ManifestWorld
 from tests.unit.evidence.qbft_chain import validators
 from tests.unit.evidence.world import CN, DOCUMENT, World
 
@@ -44,6 +46,38 @@ def test_no_byte_of_a_bundle_can_change(engine: EngineKind) -> None:
         if verify_bundle(digest, bytes(changed), roots).outcome.good:
             survivors.append(position)
     assert survivors == []
+
+
+def test_no_byte_of_a_full_bundle_can_change() -> None:
+    """A document of a manifest, cosignatures by a pinned witness and by one that is not, and a promise: every
+    byte, and every other value of the format version.
+    """
+    bundle, roots = full_bundle()
+    digest, data = Digest(sha256(DOCUMENT).digest()), bundle.encode()
+    verdict = verify_bundle(digest, data, roots)
+    assert verdict.outcome.good
+    assert verdict.reasons == (), "every check is made"
+    survivors = []
+    for position in range(len(data)):
+        changed = bytearray(data)
+        changed[position] ^= 1 << (position % 8)
+        if verify_bundle(digest, bytes(changed), roots).outcome.good:
+            survivors.append(position)
+    assert survivors == []
+    version = data.index(bytes([1, 2]))
+    assert data[version : version + 3] == bytes([1, 2, 2]), "key 1, version 2, key 2"
+    for other in set(range(24)) - {2}:
+        changed = bytearray(data)
+        changed[version + 1] = other
+        assert not verify_bundle(digest, bytes(changed), roots).outcome.good, other
+
+
+def test_no_single_document_of_a_manifest_can_stand_for_another() -> None:
+    bundle, roots = full_bundle()
+    data = bundle.encode()
+    for leaf in ManifestWorld(documents=3, index=1).leaves():
+        outcome = verify_bundle(leaf.digest, data, roots).outcome
+        assert outcome.good == (leaf.digest == Digest(sha256(DOCUMENT).digest()))
 
 
 def test_no_byte_of_the_document_can_change() -> None:

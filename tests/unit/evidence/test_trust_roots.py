@@ -8,11 +8,15 @@ import pytest
 
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.lineage import ValidatorRules
-from silkledger.evidence.trust_roots import PinnedLog, TrustRoots, TrustRootsError
+from silkledger.evidence.trust_roots import PinnedLog, PinnedWitnesses, TrustRoots, TrustRootsError
+from silkledger.log.checkpoint import LogVerifierKey, NoteKeyType
 from silkledger.values import Address
+from tests.unit.evidence.witnesses import NAMES, pin, vkey, witness_key
 from tests.unit.evidence.world import GENESIS, World
 
 ROOTS = World().roots()
+LOG_KEY = str(LogVerifierKey.of(NAMES[0], witness_key(NAMES[0]).verifying_key))
+"""Of the type of a log's key."""
 
 
 def test_plain_and_sealed_roots_are_read_as_written() -> None:
@@ -20,7 +24,8 @@ def test_plain_and_sealed_roots_are_read_as_written() -> None:
     sealed = replace(
         ROOTS, engine=EngineKind.QBFT, rules=rules, log=PinnedLog("a", "b"), relying_country=None
     )
-    for roots in (ROOTS, sealed):
+    witnessed = replace(ROOTS, witnesses=pin(2))
+    for roots in (ROOTS, sealed, witnessed):
         assert TrustRoots.from_json(roots.to_json()) == roots
         assert TrustRoots.from_json(roots.to_json().encode()) == roots
 
@@ -52,6 +57,15 @@ def test_genesis_is_always_pinned() -> None:
         ("relyingCountry", "Thailand"),
         ("log", {"origin": "a"}),
         ("unknown", 1),
+        ("witnesses", {"verifierKeys": [str(vkey(NAMES[0]))]}),
+        ("witnesses", {"verifierKeys": [], "threshold": 0}),
+        ("witnesses", {"verifierKeys": [str(vkey(NAMES[0]))], "threshold": 0}),
+        ("witnesses", {"verifierKeys": [str(vkey(NAMES[0]))], "threshold": 2}),
+        ("witnesses", {"verifierKeys": [str(vkey(NAMES[0]))], "threshold": True}),
+        ("witnesses", {"verifierKeys": [str(vkey(NAMES[0]))] * 2, "threshold": 1}),
+        ("witnesses", {"verifierKeys": [LOG_KEY], "threshold": 1}),
+        ("witnesses", {"verifierKeys": ["witness"], "threshold": 1}),
+        ("witnesses", {"verifierKeys": str(vkey(NAMES[0])), "threshold": 1}),
     ],
 )
 def test_anything_else_is_refused(name: str, value: Any) -> None:
@@ -59,6 +73,17 @@ def test_anything_else_is_refused(name: str, value: Any) -> None:
     fields[name] = value
     with pytest.raises(TrustRootsError):
         TrustRoots.from_json(json.dumps(fields))
+
+
+def test_no_witness_counts_twice() -> None:
+    """Neither under two names nor with two keys."""
+    one = vkey(NAMES[0])
+    for other in (
+        LogVerifierKey(NAMES[1], one.public, NoteKeyType.COSIGNATURE_V1),
+        LogVerifierKey(NAMES[0], vkey(NAMES[1]).public, NoteKeyType.COSIGNATURE_V1),
+    ):
+        with pytest.raises(TrustRootsError, match="count twice"):
+            PinnedWitnesses((one, other), 1)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1, "format": 1}', b"\xff"])

@@ -38,6 +38,10 @@ def test_outcomes() -> None:
     assert outcome_of((good,), Assurance.UNSPECIFIED) is Outcome.INCOMPLETE
     assert outcome_of((), Assurance.SEALED_BY_QUORUM) is Outcome.INCOMPLETE
     assert outcome_of((good, open_), Assurance.SEALED_BY_QUORUM) is Outcome.INCOMPLETE
+    not_asked = Check("d", CheckResult.NOT_CHECKED, Reason.WITNESSES_NOT_PINNED.value)
+    assert outcome_of((good, not_asked), Assurance.SEALED_BY_QUORUM) is Outcome.PASS
+    assert outcome_of((good, not_asked, open_), Assurance.SEALED_BY_QUORUM) is Outcome.INCOMPLETE
+    assert outcome_of((not_asked,), Assurance.SEALED_BY_QUORUM) is Outcome.INCOMPLETE
     assert outcome_of((good, open_, bad), Assurance.SEALED_BY_QUORUM) is Outcome.FAIL
     assert [outcome for outcome in Outcome if outcome.good] == [Outcome.PASS, Outcome.PASS_DEVELOPMENT_ONLY]
 

@@ -25,6 +25,7 @@ from silkledger.evidence.assemble import (
     slot_of,
 )
 from silkledger.evidence.bundle import Bundle, Contract, LogSection, NetworkSection
+from silkledger.evidence.document import read_statement
 from silkledger.evidence.header import EngineKind, Header, decode_header
 from silkledger.evidence.lineage import ValidatorRules
 from silkledger.evidence.receipts import EventLog, Receipt, bloom_of, receipts_root
@@ -37,6 +38,7 @@ from silkledger.keys.account import Account
 from silkledger.log.checkpoint import Checkpoint, sign_checkpoint
 from silkledger.log.receipt import make_receipt
 from silkledger.log.tree import Tree
+from silkledger.manifest import SignedManifest
 from silkledger.registry.histories import (
     HistoryRecord,
     accreditation_key,
@@ -48,7 +50,7 @@ from silkledger.registry.histories import (
     origin_id,
     recognition_key,
 )
-from silkledger.statement import SignedStatement, parse_statement, sign_statement
+from silkledger.statement import SignedStatement, sign_statement
 from silkledger.values import Address, BlockHash, CountryCode, Did, Digest, DocumentType
 from tests.unit.evidence.qbft_chain import Draft, Validator, validators
 from tests.unit.registry import records
@@ -102,7 +104,7 @@ class World:
 
     def __post_init__(self) -> None:
         did = Did.of(CHAIN_ID, self.issuer.address)
-        self.statement: SignedStatement = parse_statement(self.sign(self.issuer, did))
+        self.statement: SignedStatement | SignedManifest = read_statement(self.sign(self.issuer, did))
         authority, issuer = bytes(self.authority.address), bytes(self.issuer.address)
         self.histories: dict[Contract, dict[bytes, list[HistoryRecord]]] = {
             Contract.LOG_ANCHOR: {origin_id(ORIGIN): [origin_record(4, self.log_key)]},

@@ -66,7 +66,14 @@ class Told:
 
     async def capture(self, as_of: int) -> Bundle:
         request = CaptureRequest(
-            self.statement, ORIGIN, LEAF, self.log_section(6), self.anchor_block, as_of, (CN, TH)
+            self.statement,
+            Digest(sha256(DOCUMENT).digest()),
+            ORIGIN,
+            LEAF,
+            self.log_section(6),
+            self.anchor_block,
+            as_of,
+            (CN, TH),
         )
         return await capture(self.node, NodeHistories(self), self.network, EngineKind.NO_SEALS, request)
 

@@ -18,14 +18,31 @@ from typing import Any, Final
 
 from silkledger.evidence.verdict import CheckResult, Verdict
 from silkledger.evidence.verify import verify_bundle
-from tests.vectors.evidence.verdict_cases import Case, form, issuer, log, sealed, shapes
+from tests.vectors.evidence.verdict_cases import (
+    Case,
+    form,
+    issuer,
+    log,
+    manifest,
+    sealed,
+    shapes,
+    witnessed,
+)
 
 OUT: Final = Path(__file__).resolve().parent
 
 
 def cases() -> Iterator[Case]:
     """Every question, in the order of the file."""
-    return chain(form.cases(), log.cases(), issuer.cases(), sealed.cases(), shapes.cases())
+    return chain(
+        form.cases(),
+        log.cases(),
+        issuer.cases(),
+        sealed.cases(),
+        shapes.cases(),
+        manifest.cases(),
+        witnessed.cases(),
+    )
 
 
 def answers() -> list[tuple[Case, Verdict]]:
