@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Table, select
+from sqlalchemy import Column, ColumnElement, String, Table, collate, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.audit.report import Difference
+from silkledger.runtime.db import POSTGRESQL
 
 _SHOWN: Final = 200
 """Longest text of a value in a report."""
@@ -17,7 +19,21 @@ _SHOWN: Final = 200
 ROW: Final = "(row)"
 """Stands for the field when a whole row is missing or should not be there."""
 
-Row = dict[str, Any]
+Row = tuple[Any, ...]
+
+Same = Callable[[Any, Any], bool]
+"""Whether two values that are not equal stand for the same all the same."""
+
+
+@dataclass(slots=True)
+class Compared:
+    """What one table's comparison found."""
+
+    rows: int = 0
+    """Rows that chain and log say there are."""
+    found: int = 0
+    """Rows that the database has."""
+    differences: list[Difference] = field(default_factory=list)
 
 
 def shown(value: object) -> str:
@@ -42,66 +58,95 @@ async def compare_table(
     replayed: AsyncConnection,
     live: AsyncConnection,
     upto_block: int,
-) -> tuple[int, list[Difference]]:
-    """Number of replayed rows up to the block, and every difference.
+    same: Mapping[str, Same] | None = None,
+) -> Compared:
+    """Every difference in the rows up to the block. `same` judges columns in which bytes may differ.
 
     A row whose key was altered shows twice: once missing, once as one that should not be there.
     """
-    key = [column.name for column in table.primary_key]
-    expected = _rows(replayed, table, upto_block)
-    actual = _rows(live, table, upto_block)
-    rows, differences = 0, []
+    told = _Telling(database, table, same or {})
+    expected, actual = _rows(replayed, table, upto_block), _rows(live, table, upto_block)
+    result = Compared()
     ours, theirs = await anext(expected, None), await anext(actual, None)
     while ours is not None or theirs is not None:
-        order = _order(ours, theirs, key)
+        order = told.order(ours, theirs)
         if order <= 0 and ours is not None:
-            rows += 1
+            result.rows += 1
+        if order >= 0 and theirs is not None:
+            result.found += 1
         if order == 0 and ours is not None and theirs is not None:
-            differences += _fields(database, table, key, ours, theirs)
+            if ours != theirs:
+                result.differences += told.fields(ours, theirs)
             ours, theirs = await anext(expected, None), await anext(actual, None)
         elif order < 0 and ours is not None:
-            differences.append(_whole(database, table, key, ours, "present", "missing"))
+            result.differences.append(told.whole(ours, "present", "missing"))
             ours = await anext(expected, None)
         elif theirs is not None:
-            differences.append(_whole(database, table, key, theirs, "absent", "present"))
+            result.differences.append(told.whole(theirs, "absent", "present"))
             theirs = await anext(actual, None)
-    return rows, differences
+    return result
 
 
-def _block_column(table: Table) -> Column[Any]:
+def block_column(table: Table) -> Column[Any]:
+    """Where a row says of which block it is."""
     return table.c["block_number"] if "block_number" in table.c else table.c["number"]
 
 
 async def _rows(connection: AsyncConnection, table: Table, upto_block: int) -> AsyncIterator[Row]:
-    query = select(table).where(_block_column(table) <= upto_block).order_by(*table.primary_key)
+    postgres = connection.dialect.name == POSTGRESQL
+    order = [_in_byte_order(column, postgres) for column in table.primary_key]
+    query = select(table).where(block_column(table) <= upto_block).order_by(*order)
     async with connection.stream(query) as result:
-        async for row in result.mappings():
-            yield {name: bytes(v) if isinstance(v, memoryview) else v for name, v in row.items()}
+        async for rows in result.partitions(1_000):
+            for row in rows:
+                yield tuple(row)
 
 
-def _order(ours: Row | None, theirs: Row | None, key: Sequence[str]) -> int:
-    """Negative: ours comes first (theirs is missing). Zero: the same key."""
-    if ours is None:
-        return 1
-    if theirs is None:
-        return -1
-    one, other = [ours[name] for name in key], [theirs[name] for name in key]
-    return 0 if one == other else (-1 if one < other else 1)
+def _in_byte_order(column: Column[Any], postgres: bool) -> ColumnElement[Any]:
+    """Texts in the order of their bytes, as here, whatever the database's collation is."""
+    return collate(column, "C") if postgres and isinstance(column.type, String) else column
 
 
-def _key_text(key: Sequence[str], row: Row) -> str:
-    return ", ".join(f"{name}={shown(row[name])}" for name in key)
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """Words for the differences of one table."""
 
+    database: str
+    table: Table
+    same: Mapping[str, Same]
 
-def _fields(database: str, table: Table, key: Sequence[str], ours: Row, theirs: Row) -> list[Difference]:
-    return [
-        Difference(database, table.name, _key_text(key, ours), name, shown(ours[name]), shown(theirs[name]))
-        for name in ours
-        if ours[name] != theirs[name]
-    ]
+    @property
+    def _names(self) -> Sequence[str]:
+        return [column.name for column in self.table.columns]
 
+    def _key(self, row: Row) -> list[Any]:
+        return [value for column, value in zip(self.table.columns, row, strict=True) if column.primary_key]
 
-def _whole(
-    database: str, table: Table, key: Sequence[str], row: Row, replayed: str, found: str
-) -> Difference:
-    return Difference(database, table.name, _key_text(key, row), ROW, replayed, found)
+    def order(self, ours: Row | None, theirs: Row | None) -> int:
+        """Negative: ours comes first (theirs is missing). Zero: the same key."""
+        if ours is None:
+            return 1
+        if theirs is None:
+            return -1
+        if ours == theirs:
+            return 0
+        one, other = self._key(ours), self._key(theirs)
+        return 0 if one == other else (-1 if one < other else 1)
+
+    def fields(self, ours: Row, theirs: Row) -> list[Difference]:
+        key = self._key_text(ours)
+        return [
+            Difference(self.database, self.table.name, key, name, shown(one), shown(other))
+            for name, one, other in zip(self._names, ours, theirs, strict=True)
+            if one != other and not (name in self.same and self.same[name](one, other))
+        ]
+
+    def whole(self, row: Row, replayed: str, found: str) -> Difference:
+        return Difference(self.database, self.table.name, self._key_text(row), ROW, replayed, found)
+
+    def _key_text(self, row: Row) -> str:
+        return ", ".join(
+            f"{column.name}={shown(value)}"
+            for column, value in zip(self.table.columns, row, strict=True)
+            if column.primary_key
+        )

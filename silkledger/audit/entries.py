@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,12 +17,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.audit.compare import shown
+from silkledger.audit.leaves import CheckedLeaf, checked
 from silkledger.audit.report import Difference
+from silkledger.audit.workers import Workers
 from silkledger.evidence.keccak import keccak256
 from silkledger.log.tree import MemoryStore, Node, Tree
 from silkledger.projections.anchors import anchor
 from silkledger.projections.statements import StatementRow, differing_fields, row_of, stored_rows
-from silkledger.statement import StatementError, parse_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +63,46 @@ async def anchors_of(replayed: AsyncConnection, origin: str, upto_block: int) ->
     return [(row.size, bytes(row.root)) for row in await replayed.execute(query)]
 
 
-async def audit_log(database: str, live: AsyncConnection, anchors: Sequence[tuple[int, bytes]]) -> LogAudit:
+async def audit_log(
+    database: str, live: AsyncConnection, anchors: Sequence[tuple[int, bytes]], workers: Workers
+) -> LogAudit:
     """Steps (1) to (4) on the ledger's database."""
     nodes = MemoryStore()
     tree = Tree(nodes)
     differences: list[Difference] = []
-    async for stored, raw in stored_rows(live):
-        if stored.leaf_index != tree.size:
+    stored: deque[StatementRow] = deque()
+
+    async def leaves() -> AsyncIterator[tuple[int, bytes]]:
+        async for row, raw in stored_rows(live):
+            stored.append(row)
+            yield row.leaf_index, raw
+
+    async for item in checked(workers, leaves()):
+        row = stored.popleft()
+        if item.index != tree.size:
             differences.append(_leaf(database, tree.size, "(row)", "present", "missing"))
             break
-        differences += _check_entry(database, stored, raw)  # (1) (2)
-        tree.append(raw)
+        differences += _check_entry(database, row, item)  # (1) (2)
+        tree.append_hash(item.hash)
     differences += await _check_nodes(database, live, nodes, tree.size)  # (3)
     unavailable = _check_anchors(database, tree, anchors, differences)  # (4)
     return LogAudit(tree.size, len(anchors), tuple(differences), tuple(unavailable))
 
 
-async def audit_source(source: EntriesSource, anchors: Sequence[tuple[int, bytes]]) -> LogAudit:
+async def audit_source(
+    source: EntriesSource, anchors: Sequence[tuple[int, bytes]], workers: Workers
+) -> LogAudit:
     """Steps (1) and (4) on a log's entries as the log or a mirror gives them, up to the last anchored one."""
     tree = Tree(MemoryStore())
     differences: list[Difference] = []
     unavailable = []
     wanted = anchors[-1][0] if anchors else 0
     try:
-        async for index, raw in source.entries(wanted):
-            if index != tree.size or index >= wanted:
+        async for item in checked(workers, source.entries(wanted)):
+            if item.index != tree.size or item.index >= wanted:
                 break
-            differences += _check_statement(source.name, index, raw)  # (1)
-            tree.append(raw)
+            differences += _check_statement(source.name, item)  # (1)
+            tree.append_hash(item.hash)
     except EntriesUnavailable as error:
         unavailable.append(f"{source.name}: {error}")
     unavailable += _check_anchors(source.name, tree, anchors, differences)  # (4)
@@ -115,24 +129,18 @@ def _leaf(database: str, index: int, field: str, replayed: str, found: str) -> D
     return Difference(database, "entry", f"leaf_index={index}", field, replayed, found)
 
 
-def _check_statement(database: str, index: int, raw: bytes) -> list[Difference]:
-    try:
-        statement = parse_statement(raw)
-        key = statement.carried_key()
-        if key is not None:
-            statement.verify(key)
-    except StatementError as error:
-        return [_leaf(database, index, "raw", "a signed statement", f"{error}")]
-    return []
+def _check_statement(database: str, item: CheckedLeaf) -> list[Difference]:
+    if item.refused is None:
+        return []
+    return [_leaf(database, item.index, "raw", "a signed statement", item.refused)]
 
 
-def _check_entry(database: str, stored: StatementRow, raw: bytes) -> list[Difference]:
-    index = stored.leaf_index
-    if bad := _check_statement(database, index, raw):
+def _check_entry(database: str, stored: StatementRow, item: CheckedLeaf) -> list[Difference]:
+    if bad := _check_statement(database, item):
         return bad
-    computed = row_of(index, raw)
+    computed = row_of(item.index, item.raw)
     return [
-        _leaf(database, index, name, shown(getattr(computed, name)), shown(getattr(stored, name)))
+        _leaf(database, item.index, name, shown(getattr(computed, name)), shown(getattr(stored, name)))
         for name in differing_fields(stored, computed)
     ]
 

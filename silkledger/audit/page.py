@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: findings, control totals, the log over time."""
+"""The report as one HTML page that needs nothing else: findings, totals, volumes and the log over time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from silkledger.audit.report import Anchoring, Report
+from silkledger.audit.report import Anchoring, Report, Span
 
 BARS: Final = 48
 """Spans that the timeline shows at most."""
@@ -19,7 +19,7 @@ th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d5dae0}
 th,td{overflow-wrap:anywhere;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.9em;overflow-wrap:anywhere}
 .CLEAN{color:#0a6b2b}.DIFFERENT{color:#b00020}.INCOMPLETE{color:#8a5a00}
-.bar{background:#2f6f9f;height:.8rem;min-width:1px}
+.bar,.vol{background:#2f6f9f;height:.8rem;min-width:1px}
 """
 
 
@@ -40,11 +40,20 @@ def page(report: Report) -> str:
         _list("Could not be had", report.unavailable),
         "<h2>Control totals</h2>",
         _table(
-            ("database", "projection", "rows", "differences", "up to block"),
-            [(t.database, t.table, t.rows, t.differences, t.upto_block) for t in sorted(report.totals)],
+            ("database", "projection", "chain and log say", "found", "differences", "up to block"),
+            [
+                (t.database, t.table, t.rows, t.found, t.differences, t.upto_block)
+                for t in sorted(report.totals)
+            ],
         ),
+        "<h2>Volumes</h2>",
+        _table(("event", "events"), [(volume.kind, volume.events) for volume in report.volumes]),
+        _spans(report.spans),
         "<h2>Timeline of the log</h2>",
         _timeline(report.timeline),
+        "<h2>State digests</h2>",
+        "<p>Another auditor of the same blocks has the same; the first that differs says where to look.</p>",
+        _table(("blocks", "digest"), [(f"{d.first} to {d.last}", d.digest) for d in report.digests]),
         _list("Assumptions", report.assumptions),
     ]
     return (
@@ -63,6 +72,23 @@ def _differences(report: Report) -> str:
         ("database", "table", "key", "field", "chain and log say", "the database says"),
         [(d.database, d.table, d.key, d.field, d.replayed, d.found) for d in sorted(report.differences)],
     )
+
+
+def _spans(spans: Sequence[Span]) -> str:
+    """Events over the blocks; each bar says what they were."""
+    counted = [(span, sum(volume.events for volume in span.volumes)) for span in spans]
+    largest = max((events for _, events in counted), default=0)
+    if not largest:
+        return "<p>No event of these contracts.</p>"
+    rows = []
+    for span, events in counted:
+        kinds = escape(", ".join(f"{volume.kind} {volume.events}" for volume in span.volumes))
+        bar = f'<div class="vol" style="width:{100 * events / largest:.1f}%" title="{kinds}"></div>'
+        rows.append(
+            f"<tr><td>{_time(span.time)}</td><td>{span.first} to {span.last}</td>"
+            f'<td class="n">{events}</td><td style="width:50%">{bar}</td></tr>'
+        )
+    return f"<table><tr><th>from</th><th>blocks</th><th>events</th><th></th></tr>{''.join(rows)}</table>"
 
 
 def _timeline(anchorings: Sequence[Anchoring]) -> str:

@@ -1,78 +1,122 @@
-"""Reading the chain again from genesis, with the same follower and the same projectors as the services."""
+"""Reading the chain again from genesis: ranges of blocks prepared on all cores, appended in order.
+
+Only final blocks are read: what a reorg may still undo is nothing to hold a database against. A replay that
+was cut off goes on at the block after the last one that it committed, if the chain still has that one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
 
-from sqlalchemy import Table
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from silkledger.evm.contracts import Network
-from silkledger.evm.engines import EngineProfile
-from silkledger.evm.follower import Follower, Projector
+from silkledger.audit.prepare import Prepared
+from silkledger.audit.work import WorkStore
+from silkledger.audit.workers import ChainSource, Workers, read_blocks
+from silkledger.evm.follower import FinalityViolated, WrongChain
 from silkledger.evm.node import JsonRpcNode
-from silkledger.evm.tables import CHAIN_BLOCK, CHAIN_CURSOR, CHAIN_TX
-from silkledger.projections.accreditations import AccreditationsProjector
-from silkledger.projections.anchors import AnchorsProjector
-from silkledger.projections.calls import CallsProjector
-from silkledger.projections.histories import HistoriesProjector
-from silkledger.projections.settlements import SettlementsProjector
-from silkledger.runtime.db import Database
-from silkledger.values import BlockRef
+from silkledger.evm.port import NodeLied, NodeUnavailable
+from silkledger.values import BlockHash
 
 Advance = Callable[[int, int], None]
 """Told with every step: blocks read in it, and blocks that there are to read in all."""
 
+FIRST_RANGE: Final = 8
+"""Blocks of the first range; later ones have about WEIGHT transactions and events."""
 
-def projectors() -> tuple[Projector, ...]:
-    """Every projection there is. A service's database has those of them that it uses."""
-    return (
-        HistoriesProjector(),
-        AnchorsProjector(),
-        CallsProjector(),
-        AccreditationsProjector(),
-        SettlementsProjector(),
-    )
+WEIGHT: Final = 2_000
+"""Transactions and events of one range: some tens of milliseconds of work, a few megabytes of answers."""
+
+PATIENCE: Final = 6
+"""Times that a range is asked for before the node counts as gone; ranges shrink, waits double from 0.25 s."""
 
 
-def compared_tables() -> tuple[Table, ...]:
-    """What is compared row by row: archive of blocks and all projections. Not the cursor: it is a place."""
-    projected = [table for projector in projectors() for table in projector.tables]
-    return (CHAIN_BLOCK, CHAIN_TX, *projected)
+async def rebuild(source: ChainSource, workers: Workers, store: WorkStore, advance: Advance) -> None:
+    """Bring the store up to the node's present final block.
 
-
-@asynccontextmanager
-async def rebuilt(
-    network: Network,
-    profile: EngineProfile,
-    node_url: str,
-    folder: Path,
-    advance: Advance,
-) -> AsyncIterator[tuple[Database, BlockRef]]:
-    """A fresh database with everything up to the node's present head; yields it with the last final block.
-
-    Raises: FollowerHalted, ContractMismatch, NodeError: then there is nothing to compare.
+    Raises:
+        WrongChain, FinalityViolated: the node is not on the chain that is audited, or has another history.
+        NodeError, ContractMismatch: the chain cannot be read, or does not verify.
     """
-    database = await Database.open(f"sqlite:///{folder / 'replay.sqlite3'}")
-    node = JsonRpcNode(node_url, profile)
+    node = JsonRpcNode(source.node_url, source.profile)
     try:
-        async with database.write() as connection:
-            await _create(connection, (CHAIN_CURSOR, *compared_tables()))
-        follower = Follower(database, node, profile, network, projectors())
-        await follower.start()
-        target = await node.block_number()
-        while follower.head.number < target:
-            before = follower.head.number
-            await follower.step()
-            advance(max(follower.head.number - before, 0), target + 1)
-        yield database, follower.final
+        await _check_chain(node, source)
+        if store.head.number:
+            theirs = (await node.block(store.head.number)).header.hash
+            if theirs != store.head.hash:
+                raise FinalityViolated(store.head.number, store.head.hash, theirs)
+        target = max(source.profile.final_number(await node.block_number()), store.head.number)
     finally:
         await node.close()
-        await database.close()
+    advance(store.head.number, target)
+    await _Rebuilding(workers, store, source.profile.log_range, target, advance).run()
 
 
-async def _create(connection: AsyncConnection, tables: Sequence[Table]) -> None:
-    for table in tables:
-        await connection.run_sync(table.create)
+async def _check_chain(node: JsonRpcNode, source: ChainSource) -> None:
+    network = source.network
+    chain_id, genesis = await node.chain_id(), await node.genesis_hash()
+    if (chain_id, genesis) != (network.chain_id, network.genesis_hash):
+        raise WrongChain(
+            f"the node is on chain {chain_id} with genesis {genesis}, "
+            f"not on chain {network.chain_id} with genesis {network.genesis_hash}"
+        )
+
+
+class _Rebuilding:
+    """Keeps twice as many ranges under way as there are workers, so that answers never pile up."""
+
+    def __init__(self, workers: Workers, store: WorkStore, most: int, target: int, advance: Advance) -> None:
+        self._workers = workers
+        self._store = store
+        self._most = most
+        self._target = target
+        self._advance = advance
+        self._size = min(FIRST_RANGE, most)
+        self._next = store.head.number + 1
+        self._under_way: deque[asyncio.Task[list[Prepared]]] = deque()
+
+    async def run(self) -> None:
+        try:
+            self._fill()
+            while self._under_way:
+                for prepared in await self._under_way.popleft():
+                    await self._append(prepared)
+                self._fill()
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _fill(self) -> None:
+        while len(self._under_way) < 2 * self._workers.parallel and self._next <= self._target:
+            last = min(self._next + self._size - 1, self._target)
+            self._under_way.append(asyncio.create_task(self._read(self._next, last)))
+            self._next = last + 1
+
+    async def _append(self, prepared: Prepared) -> None:
+        head = self._store.head
+        if prepared.parent != head.hash:
+            raise FinalityViolated(head.number, head.hash, BlockHash(prepared.parent))
+        await self._store.append(prepared)
+        blocks = prepared.last - prepared.first + 1
+        self._size = max(1, min(self._most, 2 * self._size, WEIGHT * blocks // prepared.weight))
+        self._advance(blocks, self._target)
+
+    async def _read(self, first: int, last: int) -> list[Prepared]:
+        """The blocks in one answer, or in several where the node does not give so many at once."""
+        found: list[Prepared] = []
+        size, wait_s, failed = last - first + 1, 0.25, 0
+        while first <= last:
+            try:
+                found.append(await self._workers.run(read_blocks, first, min(first + size - 1, last)))
+            except (NodeUnavailable, NodeLied):
+                failed += 1
+                if failed == PATIENCE:
+                    raise
+                size = max(1, size // 2)
+                await asyncio.sleep(wait_s)
+                wait_s *= 2
+            else:
+                first = found[-1].last + 1
+        return found

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from silkledger.audit.compare import compare_table
 from silkledger.audit.databases import Databases, DatabaseUnreadable, snapshot
 from silkledger.audit.entries import EntriesSource, LogAudit, anchors_of, audit_log, audit_source
-from silkledger.audit.rebuild import Advance, compared_tables, projectors, rebuilt
-from silkledger.audit.report import Anchoring, Difference, Report, Total
-from silkledger.client.roots import unsealed_trust_roots
-from silkledger.evidence.header import EngineKind
-from silkledger.evidence.trust_roots import PinnedLog
+from silkledger.audit.prepare import COMPARED
+from silkledger.audit.rebuild import Advance, rebuild
+from silkledger.audit.report import Difference, Report, Total
+from silkledger.audit.summary import Scope, summary
+from silkledger.audit.tables import compare_tables, present_tables
+from silkledger.audit.work import WorkStore
+from silkledger.audit.workers import ALL_CORES, ChainSource, Workers
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
-from silkledger.evm.tables import CHAIN_BLOCK, CHAIN_CURSOR
-from silkledger.projections.anchors import anchor
-from silkledger.registry.histories import origin_id
-from silkledger.values import BlockHash, BlockRef
+from silkledger.evm.tables import CHAIN_CURSOR
+from silkledger.values import BlockRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,30 @@ class Audited:
     log_verifier_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """With what the replay is done. Nothing here changes the report."""
+
+    work: Path | None = None
+    """Keeps what was rebuilt, so that the same replay goes on from there. None: a temporary directory."""
+    processes: int = ALL_CORES
+    """Worker processes; 0 works in a thread of this process."""
+
+
 @dataclass(slots=True)
 class Findings:
     """What was found so far."""
 
-    totals: list[Total]
-    differences: list[Difference]
-    unavailable: list[str]
-    log: LogAudit
+    totals: list[Total] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
+    log: LogAudit = field(default_factory=lambda: LogAudit(0, 0, (), ()))
 
-    @classmethod
-    def none(cls) -> Self:
-        return cls([], [], [], LogAudit(0, 0, (), ()))
+    def add_log(self, name: str, log: LogAudit, upto: int) -> None:
+        self.log = log
+        self.totals.append(Total(name, "leaf", log.entries, log.entries, len(log.differences), upto))
+        self.differences += log.differences
+        self.unavailable += log.unavailable
 
 
 async def replay_ledger(
@@ -57,131 +69,110 @@ async def replay_ledger(
     advance: Advance,
     source: EntriesSource | None = None,
     upto: int | None = None,
+    means: Means = Means(),
 ) -> Report:
     """Reads the chain from genesis and compares every database up to the block that both have as final. With
     `source` the log's entries are audited from there as well. With `upto` the report is as of that block, if
-    it is final: of the same databases it is the same report again, however far the chain has grown.
+    it is final: of the same databases it is the same report again, however far the chain has grown, with
+    whatever means, and however often the replay was cut off and gone on with.
 
-    Raises: FollowerHalted, ContractMismatch, NodeError when the chain itself cannot be read or verified.
+    Raises: FollowerHalted, ContractMismatch, NodeError when the chain itself cannot be read or verified;
+    WorkRefused, DatabaseInUse for the work directory.
     """
-    findings = Findings.none()
+    findings = Findings()
+    async with rebuilt(audited, node_url, advance, upto, means) as replay:
+        for name, url in databases.urls:
+            await replay.compare(name, url, findings)
+        if source is not None:
+            await replay.audit_source(source, findings)
+        elif not any(name == "ledger" for name, _ in databases.urls):
+            findings.unavailable.append("the log's entries: no database, log or mirror of them was named")
+        return await replay.report(findings)
+
+
+@asynccontextmanager
+async def rebuilt(
+    audited: Audited, node_url: str, advance: Advance, upto: int | None = None, means: Means = Means()
+) -> AsyncIterator[Replay]:
+    """The chain's state rebuilt up to its last final block, to be compared up to `upto`."""
     with tempfile.TemporaryDirectory(prefix="silkledger-replay-") as folder:
-        arguments = (audited.network, audited.profile, node_url, Path(folder), advance)
-        async with rebuilt(*arguments) as (database, newest), database.read() as replayed:
-            final = await _as_of(replayed, newest, upto)
-            for name, url in databases.urls:
-                await compare_database(audited, name, url, replayed, final, findings)
-            if source is not None:
-                await _audit_source(audited, source, replayed, final, findings)
-            elif not any(name == "ledger" for name, _ in databases.urls):
-                findings.unavailable.append("the log's entries: no database, log or mirror of them was named")
-            events = await _count_events(replayed, final.number)
-            anchors = await _anchors(replayed, audited.origin, final)
-    return _report(audited, final, events, findings, anchors)
+        source = ChainSource(node_url, audited.profile, audited.network)
+        workers = Workers(means.processes, source)
+        try:
+            store = await WorkStore.open(means.work or Path(folder), audited.network)
+            try:
+                await rebuild(source, workers, store, advance)
+                final = store.head.number if upto is None else min(upto, store.head.number)
+                yield Replay(audited, workers, store, await store.block(final))
+            finally:
+                await store.close()
+        finally:
+            await workers.close()
 
 
-async def _as_of(replayed: AsyncConnection, newest: BlockRef, upto: int | None) -> BlockRef:
-    if upto is None or upto >= newest.number:
-        return newest
-    query = select(CHAIN_BLOCK.c.hash, CHAIN_BLOCK.c.time).where(CHAIN_BLOCK.c.number == upto)
-    row = (await replayed.execute(query)).one()
-    return BlockRef(upto, BlockHash(bytes(row.hash)), row.time)
+class Replay:
+    """A rebuilt state, and what is compared with it."""
 
+    def __init__(self, audited: Audited, workers: Workers, store: WorkStore, final: BlockRef) -> None:
+        self.audited = audited
+        self.final = final
+        """Last block of the report."""
+        self._workers = workers
+        self._store = store
 
-async def _audit_source(
-    audited: Audited,
-    source: EntriesSource,
-    replayed: AsyncConnection,
-    final: BlockRef,
-    findings: Findings,
-) -> None:
-    log = await audit_source(source, await anchors_of(replayed, audited.origin, final.number))
-    findings.log = log
-    findings.totals.append(Total(source.name, "leaf", log.entries, len(log.differences), final.number))
-    findings.differences += log.differences
-    findings.unavailable += log.unavailable
+    async def compare(self, name: str, url: str, findings: Findings) -> None:
+        """Adds what one database says otherwise, up to the block that it has as final as well."""
+        try:
+            async with snapshot(name, url) as live:
+                present = await present_tables(live)
+                upto = min(self.final.number, await _final_of(live, present))
+                if "leaf" in present:
+                    anchors = await self._anchors(upto)
+                    findings.add_log(name, await audit_log(name, live, anchors, self._workers), upto)
+            tables = [table.name for table in COMPARED if table.name in present]
+            kind = self.audited.profile.header_kind
+            compared = await compare_tables(self._workers, name, url, self._store.url, tables, upto, kind)
+        except DatabaseUnreadable as error:
+            findings.unavailable.append(str(error))
+            return
+        for table, one in compared.items():
+            findings.totals.append(Total(name, table, one.rows, one.found, len(one.differences), upto))
+            findings.differences += one.differences
 
+    async def audit_source(self, source: EntriesSource, findings: Findings) -> None:
+        """Adds what is wrong with a log's entries as the log or a mirror gives them."""
+        anchors = await self._anchors(self.final.number)
+        log = await audit_source(source, anchors, self._workers)
+        findings.add_log(source.name, log, self.final.number)
 
-@dataclass(frozen=True, slots=True)
-class _Anchors:
-    """The log's anchors: what was registered when, and the blocks to pin."""
-
-    timeline: tuple[Anchoring, ...]
-    blocks: dict[int, BlockHash]
-
-
-async def _anchors(replayed: AsyncConnection, origin: str, final: BlockRef) -> _Anchors:
-    block = CHAIN_BLOCK.c
-    query = (
-        select(block.number, block.hash, block.time, anchor.c.size, anchor.c.prev_size)
-        .join(anchor, anchor.c.block_number == block.number)
-        .where(anchor.c.origin_id == origin_id(origin), block.number <= final.number)
-        .order_by(anchor.c.size)
-    )
-    rows = (await replayed.execute(query)).all()
-    return _Anchors(
-        tuple(Anchoring(row.number, row.time, row.size, row.size - row.prev_size) for row in rows),
-        {row.number: BlockHash(bytes(row.hash)) for row in rows},
-    )
-
-
-async def compare_database(
-    audited: Audited,
-    name: str,
-    url: str,
-    replayed: AsyncConnection,
-    final: BlockRef,
-    findings: Findings,
-) -> None:
-    """Adds what one database says otherwise than `replayed`, up to the block that both have as final."""
-    try:
-        async with snapshot(name, url) as live:
-            upto = min(final.number, await live.scalar(select(CHAIN_CURSOR.c.final_number)) or 0)
-            present = set(await live.run_sync(lambda sync: inspect(sync).get_table_names()))
-            for table in compared_tables():
-                if table.name not in present:
-                    continue
-                rows, differences = await compare_table(name, table, replayed, live, upto)
-                findings.totals.append(Total(name, table.name, rows, len(differences), upto))
-                findings.differences += differences
-            if "leaf" in present:
-                log = await audit_log(name, live, await anchors_of(replayed, audited.origin, upto))
-                findings.log = log
-                findings.totals.append(Total(name, "leaf", log.entries, len(log.differences), upto))
-                findings.differences += log.differences
-                findings.unavailable += log.unavailable
-    except DatabaseUnreadable as error:
-        findings.unavailable.append(str(error))
-
-
-async def _count_events(replayed: AsyncConnection, upto: int) -> int:
-    total = 0
-    for table in (table for projector in projectors() for table in projector.tables):
-        query = select(func.count()).select_from(table).where(table.c.block_number <= upto)
-        total += int(await replayed.scalar(query) or 0)
-    return total
-
-
-def _report(audited: Audited, final: BlockRef, events: int, findings: Findings, anchors: _Anchors) -> Report:
-    network = audited.network
-    log = PinnedLog(audited.origin, audited.log_verifier_key)
-    roots = unsealed_trust_roots(network, audited.profile, log, {**anchors.blocks, final.number: final.hash})
-    assumptions: tuple[str, ...] = ()
-    if audited.profile.header_kind is EngineKind.NO_SEALS:
-        assumptions = (
-            "The engine has no commit seals: that these blocks are the network's rests on the node alone.",
+    async def report(self, findings: Findings) -> Report:
+        """Everything found, with digests, volumes and timeline. The same input gives the same report."""
+        audited = self.audited
+        scope = Scope(audited.network, audited.profile, audited.origin, audited.log_verifier_key, self.final)
+        whole = await summary(scope, self._store)
+        return Report(
+            chain_id=audited.network.chain_id,
+            genesis_hash=str(audited.network.genesis_hash),
+            last=self.final,
+            digests=whole.digests,
+            volumes=whole.volumes,
+            spans=whole.spans,
+            entries=findings.log.entries,
+            anchors=findings.log.anchors,
+            totals=tuple(findings.totals),
+            differences=tuple(findings.differences),
+            unavailable=tuple(findings.unavailable),
+            assumptions=whole.assumptions,
+            timeline=whole.timeline,
+            trust_roots=whole.trust_roots,
         )
-    return Report(
-        chain_id=network.chain_id,
-        genesis_hash=str(network.genesis_hash),
-        last=final,
-        events=events,
-        entries=findings.log.entries,
-        anchors=findings.log.anchors,
-        totals=tuple(findings.totals),
-        differences=tuple(findings.differences),
-        unavailable=tuple(findings.unavailable),
-        assumptions=assumptions,
-        timeline=anchors.timeline,
-        trust_roots=roots,
-    )
+
+    async def _anchors(self, upto: int) -> list[tuple[int, bytes]]:
+        async with snapshot("replay", self._store.url) as replayed:
+            return await anchors_of(replayed, self.audited.origin, upto)
+
+
+async def _final_of(live: AsyncConnection, present: set[str]) -> int:
+    if CHAIN_CURSOR.name not in present:
+        return 0
+    return await live.scalar(select(CHAIN_CURSOR.c.final_number)) or 0

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from silkledger.audit.digest import RangeDigest
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.values import BlockRef
 
@@ -37,6 +38,8 @@ class Total:
     table: str
     rows: int
     """Rows that chain and log say there are, up to the compared block."""
+    found: int
+    """Rows that the database has."""
     differences: int
     upto_block: int
 
@@ -53,6 +56,26 @@ class Anchoring:
     entries: int
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Volume:
+    """Control total of one kind of event, as the chain has it."""
+
+    kind: str
+    """`<contract>.<event>`"""
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What happened in some consecutive blocks."""
+
+    first: int
+    last: int
+    time: int
+    """Of block `first`, Unix seconds."""
+    volumes: tuple[Volume, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """The whole result."""
@@ -61,7 +84,10 @@ class Report:
     genesis_hash: str
     last: BlockRef
     """Last final block: everything up to it was verified."""
-    events: int
+    digests: tuple[RangeDigest, ...]
+    """State digests, from block 1 on: to be compared with another auditor's."""
+    volumes: tuple[Volume, ...]
+    spans: tuple[Span, ...]
     entries: int
     anchors: int
     totals: tuple[Total, ...]
@@ -74,6 +100,11 @@ class Report:
     """Pin the last final block and every block that registered entries: evidence of any age verifies as of
     one of them, or as of a block whose headers lead to one.
     """
+
+    @property
+    def events(self) -> int:
+        """Events of our contracts."""
+        return sum(volume.events for volume in self.volumes)
 
     @property
     def verdict(self) -> str:
@@ -99,7 +130,7 @@ class Report:
 
     def _body(self) -> dict[str, Any]:
         return {
-            "format": "silkledger-audit/1",
+            "format": "silkledger-audit/2",
             "chainId": self.chain_id,
             "genesisHash": self.genesis_hash,
             "lastFinalBlock": {
@@ -107,7 +138,10 @@ class Report:
                 "hash": str(self.last.hash),
                 "time": self.last.time,
             },
+            "rangeDigests": [asdict(item) for item in self.digests],
             "events": self.events,
+            "volumes": [asdict(volume) for volume in self.volumes],
+            "spans": [asdict(span) for span in self.spans],
             "entries": self.entries,
             "anchors": self.anchors,
             "totals": [asdict(total) for total in sorted(self.totals)],

@@ -22,6 +22,7 @@ from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output, block_text
 
 if TYPE_CHECKING:
+    from silkledger.audit.replay import Means
     from silkledger.audit.report import Report
 
 app = typer.Typer(help="Audit: replay and compare.", no_args_is_help=True)
@@ -53,6 +54,16 @@ def replay(
             help="Write trust roots here that pin the last final block and every block with an anchor."
         ),
     ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep what was rebuilt in this directory: a replay that was cut off goes on from there. "
+            "Default: a temporary one."
+        ),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=-1, help="Worker processes; -1 starts one per core, 0 none.")
+    ] = -1,
     alias: AsOption = "",
     data: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
@@ -68,10 +79,12 @@ def replay(
     output = Output(as_json)
     session = Session(data, alias, output)
 
-    async def work() -> ExitCode:
+    async def audit() -> ExitCode:
         from silkledger.audit.page import page
+        from silkledger.audit.replay import Means
 
-        result = await _replay(session, node, database or [], mirror, upto_block)
+        means = Means(work, processes)
+        result = await _replay(session, node, database or [], mirror, upto_block, means)
         if report is not None:
             report.write_text(result.to_json(), encoding="utf-8")
         if html is not None:
@@ -83,19 +96,26 @@ def replay(
             return ExitCode.FAILED
         return ExitCode.INCOMPLETE if result.unavailable else ExitCode.OK
 
-    run(output, work())
+    run(output, audit())
 
 
 async def _replay(
-    session: Session, node: str, database: list[str], mirror: Path | None, upto: int | None
+    session: Session,
+    node: str,
+    database: list[str],
+    mirror: Path | None,
+    upto: int | None,
+    means: Means,
 ) -> Report:
     """Raises: `CommandFailed` when the chain cannot be read, or does not verify."""
     from silkledger.audit.databases import Databases
     from silkledger.audit.replay import Audited, replay_ledger
+    from silkledger.audit.work import WorkRefused
     from silkledger.evm.contracts import ContractMismatch
     from silkledger.evm.engines import profile_named
     from silkledger.evm.follower import FollowerHalted
     from silkledger.evm.port import NodeLied, NodeUnavailable
+    from silkledger.runtime.db import DatabaseInUse
 
     try:
         named = Databases.named(database)
@@ -107,9 +127,12 @@ async def _replay(
     source = source_of(session, mirror)
     try:
         with session.output.progress("replaying blocks", None) as advance:
-            return await replay_ledger(audited, node or file.node_url, databases, advance, source, upto)
+            url = node or file.node_url
+            return await replay_ledger(audited, url, databases, advance, source, upto, means)
     except NodeUnavailable as error:
         raise CommandFailed(ExitCode.UNAVAILABLE, str(error)) from error
+    except (WorkRefused, DatabaseInUse) as error:
+        raise CommandFailed(ExitCode.USAGE, f"--work: {error}") from error
     except (FollowerHalted, ContractMismatch, NodeLied) as error:
         raise CommandFailed(ExitCode.FAILED, f"the chain does not verify: {error}") from error
 
@@ -127,8 +150,10 @@ def show_report(output: Output, report: Report) -> None:
         f"replayed blocks 0 to {block_text(last.number, last.time)}; {report.events} events, "
         f"{report.entries} log entries, {report.anchors} anchors"
     )
-    rows = [(total.database, total.table, total.rows, total.differences) for total in report.totals]
-    output.table("Control totals", ("database", "projection", "rows", "differences"), rows)
+    rows = [(t.database, t.table, t.rows, t.found, t.differences) for t in sorted(report.totals)]
+    output.table("Control totals", ("database", "projection", "replayed", "found", "differences"), rows)
+    if report.volumes:
+        output.table("Volumes", ("event", "events"), [(v.kind, v.events) for v in report.volumes])
     if report.differences:
         output.table(
             "Differences",
@@ -137,4 +162,6 @@ def show_report(output: Output, report: Report) -> None:
         )
     for item in report.unavailable:
         output.say(f"[yellow]UNAVAILABLE:[/] {escape(item)}")
+    if report.digests:
+        output.say(f"state digest at block {last.number}: {report.digests[-1].digest}")
     output.say(f"{_VERDICTS[report.verdict]}; report digest {report.digest}")

@@ -95,8 +95,8 @@ class FollowerStore:
         newest = blocks[-1].header
         async with self._database.write() as conn:
             await self._move(conn, head, newest.number, newest.hash, final)
-            await conn.execute(insert(CHAIN_BLOCK), [_block_row(block) for block in blocks])
-            transactions = [row for block in blocks for row in _transaction_rows(block)]
+            await conn.execute(insert(CHAIN_BLOCK), [block_row(block) for block in blocks])
+            transactions = [row for block in blocks for row in transaction_rows(block)]
             if transactions:
                 await conn.execute(insert(CHAIN_TX), transactions)
             yield conn
@@ -137,7 +137,8 @@ class FollowerStore:
         return BlockRef(number, BlockHash(row.hash), row.time)
 
 
-def _block_row(block: FullBlock) -> dict[str, object]:
+def block_row(block: FullBlock) -> dict[str, object]:
+    """Row of `chain_block`, a pure function of the block."""
     header = block.header
     return {
         "number": header.number,
@@ -149,7 +150,8 @@ def _block_row(block: FullBlock) -> dict[str, object]:
     }
 
 
-def _transaction_rows(block: FullBlock) -> list[dict[str, object]]:
+def transaction_rows(block: FullBlock) -> list[dict[str, object]]:
+    """Rows of `chain_tx`, a pure function of the block."""
     pairs = enumerate(zip(block.tx_hashes, block.receipts, strict=True))
     return [
         {

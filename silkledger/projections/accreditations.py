@@ -7,7 +7,7 @@ the TrustRegistry's `HistoryAppended` events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -20,13 +20,13 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    insert,
     select,
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evm.contracts import ContractEvent
+from silkledger.projections.rows import Row, RowsProjector
 from silkledger.registry.histories import HistoryRecord, RecordInvalid
 from silkledger.registry.trust_records import Grant, decode_grant
 from silkledger.values import Address, BlockRef, CountryCode, DocumentType
@@ -67,23 +67,18 @@ class ListedGrant:
     log_index: int
 
 
-class AccreditationsProjector:
+class AccreditationsProjector(RowsProjector):
     """Writes the accreditations of a block. A pure function of its events."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
         return (accreditation,)
 
-    async def apply(
-        self, connection: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]
-    ) -> None:
-        """In the follower's commit of `block`."""
-        rows = [row for event in events if (row := accreditation_row(event)) is not None]
-        if rows:
-            await connection.execute(insert(accreditation), rows)
+    def rows(self, block: BlockRef, events: Sequence[ContractEvent]) -> Mapping[Table, list[Row]]:
+        return {accreditation: [row for event in events if (row := accreditation_row(event)) is not None]}
 
 
-def accreditation_row(event: ContractEvent) -> dict[str, object] | None:
+def accreditation_row(event: ContractEvent) -> Row | None:
     """The row of an event; None when it is no accreditation.
 
     A record that names no country or document type is listed nowhere: no question can be asked about it.

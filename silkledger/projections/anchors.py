@@ -6,13 +6,14 @@ block is final. Its registration block is the block of the first final anchor th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, insert, select
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evm.contracts import ContractEvent
+from silkledger.projections.rows import Row, RowsProjector
 from silkledger.values import BlockRef
 
 CONTRACT = "LogAnchor"
@@ -63,25 +64,22 @@ class AnchorRow:
     root: bytes
 
 
-class AnchorsProjector:
+class AnchorsProjector(RowsProjector):
     """Writes the anchors and refusals of a block. A pure function of its events."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
         return anchor, anchor_refusal
 
-    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
-        """In the follower's commit of `block`."""
+    def rows(self, block: BlockRef, events: Sequence[ContractEvent]) -> Mapping[Table, list[Row]]:
         ours = [event for event in events if event.contract == CONTRACT]
-        accepted = [_anchor_row(event) for event in ours if event.name == "Anchored"]
-        refused = [_refusal_row(event) for event in ours if event.name == "AnchorRefused"]
-        if accepted:
-            await conn.execute(insert(anchor), accepted)
-        if refused:
-            await conn.execute(insert(anchor_refusal), refused)
+        return {
+            anchor: [_anchor_row(event) for event in ours if event.name == "Anchored"],
+            anchor_refusal: [_refusal_row(event) for event in ours if event.name == "AnchorRefused"],
+        }
 
 
-def _place(event: ContractEvent) -> dict[str, object]:
+def _place(event: ContractEvent) -> Row:
     return {
         "block_number": event.block_number,
         "log_index": event.log_index,
@@ -92,14 +90,14 @@ def _place(event: ContractEvent) -> dict[str, object]:
     }
 
 
-def _anchor_row(event: ContractEvent) -> dict[str, object]:
+def _anchor_row(event: ContractEvent) -> Row:
     return _place(event) | {
         "prev_size": event.args["prevSize"],
         "prev_root": bytes(event.args["prevRoot"]),
     }
 
 
-def _refusal_row(event: ContractEvent) -> dict[str, object]:
+def _refusal_row(event: ContractEvent) -> Row:
     return _place(event) | {"reason": event.args["reason"]}
 
 

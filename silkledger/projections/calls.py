@@ -6,7 +6,7 @@ conflict, not consumed) are kept too: a caller whose call was refused for its de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -20,13 +20,13 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    insert,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evm.calls import CONTRACT, NotConsumed
 from silkledger.evm.contracts import ContractEvent, error_text
+from silkledger.projections.rows import Row, RowsProjector
 from silkledger.values import Address, BlockRef, TxHash
 
 METADATA: Final = MetaData()
@@ -59,6 +59,7 @@ class CallEvent(StrEnum):
     NOT_CONSUMED = "NotConsumed"
 
 
+_KNOWN: Final = frozenset(event.value for event in CallEvent)
 _CONSUMING: Final = (CallEvent.EXECUTED.value, CallEvent.REFUSED.value)
 
 
@@ -84,16 +85,16 @@ class CallResult:
         return "" if self.why is None else self.why.name.lower().replace("_", " ")
 
 
-class CallsProjector:
+class CallsProjector(RowsProjector):
     """Keeps every outcome event of SignedCalls."""
 
-    tables = TABLES
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return TABLES
 
-    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
-        known = {event.value for event in CallEvent}
-        rows = [_row(event) for event in events if event.contract == CONTRACT and event.name in known]
-        if rows:
-            await conn.execute(insert(CALL_EVENT), rows)
+    def rows(self, block: BlockRef, events: Sequence[ContractEvent]) -> Mapping[Table, list[Row]]:
+        ours = [event for event in events if event.contract == CONTRACT and event.name in _KNOWN]
+        return {CALL_EVENT: [_row(event) for event in ours]}
 
 
 async def call_outcome(conn: AsyncConnection, actor: Address, request_id: bytes) -> CallResult | None:
@@ -114,7 +115,7 @@ async def call_events(conn: AsyncConnection, actor: Address, request_id: bytes) 
     return [_result(row) for row in await conn.execute(query)]
 
 
-def _row(event: ContractEvent) -> dict[str, object]:
+def _row(event: ContractEvent) -> Row:
     args = event.args
     return {
         "block_number": event.block_number,

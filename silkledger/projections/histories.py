@@ -8,13 +8,14 @@ dated
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evm.contracts import ContractEvent
+from silkledger.projections.rows import Row, RowsProjector
 from silkledger.registry.histories import HistoryRecord
 from silkledger.values import BlockRef
 
@@ -36,13 +37,15 @@ HISTORY: Final = Table(
 TABLES: Final = (HISTORY,)
 
 
-class HistoriesProjector:
+class HistoriesProjector(RowsProjector):
     """Keeps every `HistoryAppended` event. Does not read what the records say."""
 
-    tables = TABLES
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return TABLES
 
-    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
-        rows = [
+    def rows(self, block: BlockRef, events: Sequence[ContractEvent]) -> Mapping[Table, list[Row]]:
+        rows: list[Row] = [
             {
                 "contract": event.contract,
                 "key": event.args["key"],
@@ -54,8 +57,7 @@ class HistoriesProjector:
             for event in events
             if event.name == EVENT
         ]
-        if rows:
-            await conn.execute(insert(HISTORY), rows)
+        return {HISTORY: rows}
 
 
 class StoredHistories:

@@ -5,14 +5,15 @@ Public facts only: payment ids, commitments and one-time addresses. Whose they a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, insert, select
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evm.contracts import ContractEvent
+from silkledger.projections.rows import Row, RowsProjector
 from silkledger.values import BlockRef
 
 CONTRACT: Final = "SettlementLedger"
@@ -59,15 +60,14 @@ class PaymentFact:
     data: bytes
 
 
-class SettlementsProjector:
+class SettlementsProjector(RowsProjector):
     """Writes the payment events of a block. A pure function of its events."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
         return TABLES
 
-    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
-        """In the follower's commit of `block`."""
+    def rows(self, block: BlockRef, events: Sequence[ContractEvent]) -> Mapping[Table, list[Row]]:
         ours = [event for event in events if event.contract == CONTRACT]
         changed = [
             _place(event) | {"state": event.args["state"], "data": bytes(event.args["data"])}
@@ -79,13 +79,10 @@ class SettlementsProjector:
             for event in ours
             if event.name == "PaymentRefused"
         ]
-        if changed:
-            await conn.execute(insert(PAYMENT_FACT), changed)
-        if refused:
-            await conn.execute(insert(PAYMENT_REFUSAL), refused)
+        return {PAYMENT_FACT: changed, PAYMENT_REFUSAL: refused}
 
 
-def _place(event: ContractEvent) -> dict[str, object]:
+def _place(event: ContractEvent) -> Row:
     return {
         "block_number": event.block_number,
         "log_index": event.log_index,

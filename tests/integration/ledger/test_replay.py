@@ -15,8 +15,8 @@ from sqlalchemy import Column, Connection, Table, and_, column, select, table, t
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from silkledger.audit.databases import Databases
-from silkledger.audit.rebuild import compared_tables, rebuilt
-from silkledger.audit.replay import Audited, Findings, compare_database, replay_ledger
+from silkledger.audit.prepare import COMPARED
+from silkledger.audit.replay import Audited, Findings, Means, rebuilt, replay_ledger
 from silkledger.audit.report import Report
 from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.ledger.v1 import ledger_pb2_grpc as rpc
@@ -154,7 +154,7 @@ def _has(connection: Connection, table: str) -> bool:
 async def _fields(engine: AsyncEngine) -> list[Field]:
     """Every column, no keys, of every projection table that has rows."""
     tables: list[tuple[Table, tuple[Column[Any], ...]]] = [
-        (item, tuple(item.primary_key.columns)) for item in compared_tables()
+        (item, tuple(item.primary_key.columns)) for item in COMPARED
     ]
     found = [
         Field(item, col.name, tuple(part.name for part in key))
@@ -200,14 +200,13 @@ async def test_a_hundred_random_tamperings_are_each_found_and_named(quiet: Quiet
         field.table.name for field in fields
     }
     order = (fields * (TAMPERINGS // len(fields) + 1))[:TAMPERINGS]
-    arguments = (quiet.audited.network, FAST, quiet.ledger.founded.url, tmp_path, lambda *_: None)
-    async with rebuilt(*arguments) as (database, final), database.read() as replayed:
+    means = Means(tmp_path, processes=0)
+    async with rebuilt(quiet.audited, quiet.ledger.founded.url, lambda *_: None, None, means) as replay:
+        final = replay.final
 
         async def found() -> set[tuple[str, str, str]]:
-            findings = Findings.none()
-            await compare_database(
-                quiet.audited, "ledger", quiet.ledger.database_url, replayed, final, findings
-            )
+            findings = Findings()
+            await replay.compare("ledger", quiet.ledger.database_url, findings)
             return {(d.table, d.key, d.field) for d in findings.differences}
 
         for field in order:

@@ -11,14 +11,20 @@ from sqlalchemy import insert, text, update
 
 from silkledger.audit.databases import snapshot
 from silkledger.audit.entries import LogAudit, audit_log
+from silkledger.audit.workers import ChainSource, Workers
+from silkledger.evm.contracts import Network
+from silkledger.evm.engines import ANVIL
 from silkledger.keys.account import Account
 from silkledger.log.tree import Node, Tree
 from silkledger.projections.statements import entry, leaf, metadata, search_fields
 from silkledger.runtime.db import Database
 from silkledger.statement import parse_statement, sign_statement
-from silkledger.values import Did, Digest, DocumentType
+from silkledger.values import Address, BlockHash, Did, Digest, DocumentType
 
 _COUNT = 5
+
+SOURCE = ChainSource("http://127.0.0.1:1", ANVIL, Network(7317, BlockHash(bytes(32)), Address(bytes(20)), {}))
+"""Never asked: leaves are checked without a node."""
 
 
 class _Written:
@@ -76,8 +82,12 @@ async def ledger(tmp_path: Path) -> AsyncIterator[tuple[Database, str, Tree]]:
 
 
 async def _audit(url: str, anchors: list[tuple[int, bytes]]) -> LogAudit:
-    async with snapshot("ledger", url) as live:
-        return await audit_log("ledger", live, anchors)
+    workers = Workers(0, SOURCE)
+    try:
+        async with snapshot("ledger", url) as live:
+            return await audit_log("ledger", live, anchors, workers)
+    finally:
+        await workers.close()
 
 
 def _anchors(tree: Tree) -> list[tuple[int, bytes]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from silkledger.audit.digest import RangeDigest
 from silkledger.audit.page import BARS, page
-from silkledger.audit.report import Anchoring, Difference, Report, Total
+from silkledger.audit.report import Anchoring, Difference, Report, Span, Total, Volume
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.values import Address, BlockHash, BlockRef
@@ -17,10 +18,12 @@ REPORT = Report(
     chain_id=7317,
     genesis_hash=str(HASH),
     last=BlockRef(9, HASH, 1_700_000_000),
-    events=3,
+    digests=(RangeDigest(1, 9, "0x" + "ab" * 32),),
+    volumes=(Volume("LogAnchor.Anchored", 2),),
+    spans=(Span(1, 9, 1_700_000_000, (Volume("LogAnchor.Anchored", 2),)),),
     entries=4,
     anchors=2,
-    totals=(Total("ledger", "anchor", 2, 0, 9),),
+    totals=(Total("ledger", "anchor", 2, 2, 0, 9),),
     differences=(),
     unavailable=(),
     assumptions=("assumed <so>",),
@@ -32,6 +35,7 @@ REPORT = Report(
 def test_the_page_shows_the_report_and_loads_nothing() -> None:
     shown = page(REPORT)
     assert "CLEAN" in shown and REPORT.digest in shown
+    assert "ab" * 32 in shown and "LogAnchor.Anchored 2" in shown
     assert re.search(r"5 to 5.*>1<.*8 to 8.*>3<", shown, re.DOTALL)
     assert "default-src 'none'" in shown
     assert not re.search(r"<script|src=|href=|url\(", shown)
@@ -54,5 +58,5 @@ def test_a_long_timeline_is_summed_up() -> None:
 
 
 def test_the_digest_tells_any_change_of_the_report() -> None:
-    assert replace(REPORT, events=4).digest != REPORT.digest
+    assert replace(REPORT, volumes=(Volume("LogAnchor.Anchored", 3),)).digest != REPORT.digest
     assert replace(REPORT).digest == REPORT.digest

@@ -1,0 +1,35 @@
+"""A projection as rows: what the follower inserts, and what a replay computes without a database."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Table, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from silkledger.evm.contracts import ContractEvent
+from silkledger.values import BlockRef
+
+Row: TypeAlias = dict[str, Any]
+"""Column name to value; every column of the table is named."""
+
+
+class RowsProjector(ABC):
+    """Facts of a block as rows. `rows` is a pure function of its arguments; `apply` inserts what it gives."""
+
+    @property
+    @abstractmethod
+    def tables(self) -> tuple[Table, ...]:
+        """Tables with a `block_number` column, filled from `rows` only."""
+
+    @abstractmethod
+    def rows(self, block: BlockRef, events: Sequence[ContractEvent]) -> Mapping[Table, list[Row]]:
+        """The rows of one block by table, in the order of their events."""
+
+    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
+        """In the follower's commit of `block`."""
+        for table, rows in self.rows(block, events).items():
+            if rows:
+                await conn.execute(insert(table), rows)
