@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from silkledger.cli import audits, documents, evidence, identities, logs, reconciliations, settlements, stacks
+from silkledger.cli import (
+    audits,
+    documents,
+    evidence,
+    identities,
+    logs,
+    manifests,
+    reconciliations,
+    settlements,
+    stacks,
+)
 from silkledger.cli.exit_codes import MEANINGS
 
 _EPILOG = "Exit status: " + "; ".join(f"{int(code)} {meaning}" for code, meaning in MEANINGS) + "."
@@ -22,6 +32,7 @@ stacks.add_to(app)
 app.add_typer(identities.organisations, name="org")
 app.add_typer(identities.authorities, name="authority")
 app.add_typer(documents.app, name="document")
+app.add_typer(manifests.app, name="manifest")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(settlements.app, name="settlement")
 app.add_typer(reconciliations.statements, name="statement")

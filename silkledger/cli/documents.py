@@ -22,6 +22,7 @@ from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output, block_text, local_time
 
 if TYPE_CHECKING:
+    from silkledger.client import LedgerClient
     from silkledger.ledger.v1 import ledger_pb2 as pb
     from silkledger.values import StatementId
 
@@ -37,7 +38,7 @@ Statement = Annotated[str, typer.Argument(help="Statement id (hex).")]
 Reason = Annotated[int, typer.Option(min=0, max=255, help="Reason number, docs/formats/contracts.md.")]
 
 
-def _stage(name: str) -> int:
+def stage_number(name: str) -> int:
     if name not in STAGES:
         raise CommandFailed(ExitCode.USAGE, f"--wait takes one of {', '.join(STAGES)}, not {name!r}")
     return STAGES.index(name) + 1
@@ -73,7 +74,7 @@ def register(
     session = Session(data, alias, output)
 
     async def work() -> ExitCode:
-        stage = _stage(wait)
+        stage = stage_number(wait)
         signed = _sign_all(session, files, document_type, subject, content_type, supersedes)
         return await _register(session, files, signed, stage)
 
@@ -138,7 +139,7 @@ def _show_registered(
         for (path, _, already), statement in zip(entries, statements, strict=True)
     ]
     rows = [
-        (path.name, statement_id, stage_of(statement), _anchor_text(statement))
+        (path.name, statement_id, stage_of(statement), anchor_text(statement))
         for (path, statement_id, _), statement in zip(entries, statements, strict=True)
     ]
     output.result(
@@ -153,7 +154,7 @@ def stage_of(statement: pb.Statement) -> str:
     return chain.EvidenceStage.Name(statement.stage).removeprefix("EVIDENCE_STAGE_").lower()
 
 
-def _anchor_text(statement: pb.Statement) -> str:
+def anchor_text(statement: pb.Statement) -> str:
     if not statement.HasField("anchor"):
         return ""
     return block_text(statement.anchor.block.number, statement.anchor.block.time.seconds)
@@ -166,7 +167,9 @@ def statement_json(statement: pb.Statement) -> dict[str, Any]:
         "issuer": statement.issuer,
         "subject": statement.subject,
         "documentType": statement.document_type,
-        "digest": "0x" + statement.document_digest.hex(),
+        "digest": "0x" + statement.document_digest.hex() if statement.document_digest else None,
+        "manifestSize": statement.manifest_size if statement.HasField("manifest_size") else None,
+        "documentIndex": statement.document_index if statement.HasField("document_index") else None,
         "stage": stage_of(statement),
         "acceptedAt": statement.accepted_at.ToJsonString(),
         "leafIndex": statement.leaf_index if statement.HasField("leaf_index") else None,
@@ -191,11 +194,12 @@ def show(
             ("issuer", found.issuer),
             ("subject", found.subject),
             ("document type", found.document_type),
-            ("document digest", "0x" + found.document_digest.hex()),
+            ("document digest", "0x" + found.document_digest.hex() if found.document_digest else ""),
+            ("documents in it", found.manifest_size if found.HasField("manifest_size") else ""),
             ("stage", stage_of(found)),
             ("accepted", local_time(found.accepted_at.seconds)),
             ("leaf", found.leaf_index if found.HasField("leaf_index") else ""),
-            ("anchored in block", _anchor_text(found)),
+            ("anchored in block", anchor_text(found)),
         ]
         output.result(statement_json(found), lambda: output.facts("", facts))
         return ExitCode.OK
@@ -241,6 +245,9 @@ def evidence(
     statement: Statement,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the evidence file.")],
     relying: Relying,
+    document: Annotated[
+        Path | None, typer.Option(help="Of a manifest: the document in it that the evidence is for.")
+    ] = None,
     as_of: Annotated[int | None, typer.Option(help="Block; default: the last final one.")] = None,
     trust_roots: Annotated[
         Path | None, typer.Option(help="As of the newest block that this trust roots file pins.")
@@ -260,13 +267,24 @@ def evidence(
     async def work() -> ExitCode:
         block = as_of if trust_roots is None else _newest_pin(trust_roots)
         async with session.ledger() as ledger:
-            bundle = await ledger.evidence(_id(statement), relying, as_of_block=block)
+            index = None if document is None else await _index_of(ledger, _id(statement), document)
+            bundle = await ledger.evidence(_id(statement), relying, as_of_block=block, document_index=index)
         out.write_bytes(bundle)
         result = {"statementId": statement, "file": str(out), "bytes": len(bundle)}
         output.result(result, lambda: output.say(f"{out}: {len(bundle)} bytes"))
         return ExitCode.OK
 
     run(output, work())
+
+
+async def _index_of(ledger: LedgerClient, manifest: StatementId, document: Path) -> int:
+    """Where the document stands in the manifest, by the service. Raises: CommandFailed NOT_REGISTERED."""
+    from silkledger.client.signing import digest_of_file
+
+    async for found in ledger.list_statements(digest=digest_of_file(document)):
+        if found.statement_id == bytes(manifest) and found.HasField("document_index"):
+            return found.document_index
+    raise CommandFailed(ExitCode.NOT_REGISTERED, f"{document} is in no manifest {manifest} of this ledger")
 
 
 def _newest_pin(path: Path) -> int:

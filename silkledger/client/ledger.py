@@ -60,6 +60,22 @@ class LedgerClient:
         )
         return response
 
+    async def register_manifest(
+        self, manifest: bytes, leaves: bytes, *, request_id: str | None = None
+    ) -> pb.RegisterManifestResponse:
+        """One signed manifest with the leaves' encodings, one after the other in order. OK as for `register`.
+
+        Keep the leaves (`silkledger.client.manifests`): without them nobody proves a document.
+        Raises: `RpcFailed`.
+        """
+        request = pb.RegisterManifestRequest(
+            request_id=request_id or str(uuid.uuid4()), manifest=manifest, leaves=leaves
+        )
+        response: pb.RegisterManifestResponse = await self._connection.call(
+            self._stub.RegisterManifest, request
+        )
+        return response
+
     async def statement(self, statement_id: StatementId) -> pb.Statement:
         response: pb.GetStatementResponse = await self._connection.call(
             self._stub.GetStatement, pb.GetStatementRequest(statement_id=statement_id)
@@ -103,10 +119,19 @@ class LedgerClient:
         return response
 
     async def evidence(
-        self, statement_id: StatementId, relying_country: str, *, as_of_block: int | None = None
+        self,
+        statement_id: StatementId,
+        relying_country: str,
+        *,
+        as_of_block: int | None = None,
+        document_index: int | None = None,
     ) -> bytes:
+        """The evidence bundle; of a manifest, that of its document at `document_index`."""
         request = pb.GetEvidenceRequest(
-            statement_id=statement_id, relying_country=relying_country, as_of_block=as_of_block
+            statement_id=statement_id,
+            relying_country=relying_country,
+            as_of_block=as_of_block,
+            document_index=document_index,
         )
         response: pb.GetEvidenceResponse = await self._connection.call(self._stub.GetEvidence, request)
         return response.bundle

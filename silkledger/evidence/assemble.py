@@ -26,6 +26,7 @@ from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header
 from silkledger.evidence.proven_histories import HistoryNotProven, ProvenHistories
 from silkledger.evidence.receipts import Receipt, prove_receipt
+from silkledger.log.checkpoint import Note, parse_note
 from silkledger.manifest import ManifestLeaf, manifest_tree
 from silkledger.registry.histories import HistoryRecord, history_slot, origin_id
 from silkledger.values import Address, CountryCode
@@ -86,12 +87,18 @@ def document_section(leaves: Sequence[ManifestLeaf], index: int) -> DocumentSect
 
 
 def cosigned(log: LogSection, cosignatures: Mapping[str, str]) -> LogSection:
-    """`log` with these lines in its checkpoint, by their witnesses' verifier keys, in the one order that a
-    bundle has them in.
+    """`log` with these lines too in its checkpoint, by their witnesses' verifier keys, in the one order that
+    a bundle has them in. A line by a witness that is there already takes the place of its older one.
+
+    Raises:
+        NoteError: the checkpoint is no signed note.
     """
-    cosigners = tuple(sorted(cosignatures, key=str.encode))
-    lines = "".join(cosignatures[cosigner] for cosigner in cosigners)
-    return replace(log, checkpoint=log.checkpoint + lines.encode(), cosigners=cosigners)
+    note = parse_note(log.checkpoint.decode("utf-8", "replace"))
+    present = dict(zip(log.cosigners, (line.line() for line in note.signatures[1:]), strict=False))
+    lines = present | dict(cosignatures)
+    cosigners = tuple(sorted(lines, key=str.encode))
+    text = Note(note.body, note.signatures[:1]).text() + "".join(lines[cosigner] for cosigner in cosigners)
+    return replace(log, checkpoint=text.encode(), cosigners=cosigners)
 
 
 def _state(
