@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from bench import headers, registration, statements
+from bench import catching_up, headers, registration, statements
 from bench.measure import Measurement
 
 DIALECTS: Final = ("sqlite", "postgres")
@@ -53,6 +53,7 @@ def _on_each_database(
 PARTS: Final[tuple[Part, ...]] = (
     Part("statement_check", statements.statement_check),
     Part("headers", headers.headers, ("header_verify", "bundle_verify")),
+    *_on_each_database("follower_catch_up", catching_up.follower_catch_up),
     *_on_each_database("register_statements", registration.register_statements),
 )
 

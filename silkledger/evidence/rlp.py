@@ -23,14 +23,19 @@ _MAX_DEPTH: Final = 16
 
 _SHORT: Final = 55
 """Longest payload, in bytes, whose length fits into the prefix byte."""
+_STRING_PREFIX: Final = tuple(bytes([0x80 + size]) for size in range(_SHORT + 1))
+"""Prefixes of the short strings, by far the most."""
 
 
 def encode(item: Encodable) -> bytes:
     """The RLP encoding of a byte string or of a (nested) sequence of byte strings."""
     if isinstance(item, bytes):
-        if len(item) == 1 and item[0] < 0x80:
+        size = len(item)
+        if size == 1 and item[0] < 0x80:
             return bytes(item)
-        return _prefix(0x80, len(item)) + item
+        if size <= _SHORT:
+            return _STRING_PREFIX[size] + item
+        return _prefix(0x80, size) + item
     return encode_payload(b"".join([encode(part) for part in item]))
 
 

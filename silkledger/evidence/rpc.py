@@ -14,7 +14,6 @@ from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.reasons import Reason
 
 _QUANTITY: Final = re.compile(r"0x(0|[1-9a-fA-F][0-9a-fA-F]{0,63})")
-_DATA: Final = re.compile(r"0x([0-9a-fA-F]{2})*")
 
 
 def quantity(fields: Mapping[str, object], name: str) -> int:
@@ -32,9 +31,18 @@ def data(fields: Mapping[str, object], name: str, size: int | None = None) -> by
 
 def unhex(value: object, what: str, size: int | None = None) -> bytes:
     """Bytes from `0x`-prefixed hexadecimal. Raises: EvidenceInvalid RPC_FIELD."""
-    if not isinstance(value, str) or not _DATA.fullmatch(value):
+    result = _octets(value) if isinstance(value, str) else None
+    if result is None:
         raise EvidenceInvalid(Reason.RPC_FIELD, f"{what} is missing or not a byte string")
-    result = bytes.fromhex(value[2:])
     if size is not None and len(result) != size:
         raise EvidenceInvalid(Reason.RPC_FIELD, f"{what} must be {size} bytes, has {len(result)}")
     return result
+
+
+def _octets(text: str) -> bytes | None:
+    """None: not `0x` and pairs of hexadecimal digits. `fromhex` alone would pass over blanks."""
+    try:
+        octets = bytes.fromhex(text[2:])
+    except ValueError:
+        return None
+    return octets if text.startswith("0x") and len(text) == 2 + 2 * len(octets) else None

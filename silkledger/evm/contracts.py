@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
@@ -18,7 +18,7 @@ from eth_abi.exceptions import DecodingError, EncodingError
 from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.receipts import EventLog
 from silkledger.evm.port import CallReverted, Node, NodeLied
-from silkledger.values import Address, BlockHash, TxHash
+from silkledger.values import Address, BlockHash, BlockRef, TxHash
 
 TARGETS: Final = ("LogAnchor", "IdentityRegistry", "TrustRegistry", "DocumentStatus", "SettlementLedger")
 """Contracts that SignedCalls may call."""
@@ -92,6 +92,10 @@ class ContractEvent:
     log_index: int
     """Position among all logs of the block."""
     tx_hash: TxHash
+
+
+BlockEvents: TypeAlias = tuple[BlockRef, Sequence[ContractEvent]]
+"""A block, and the events of our contracts in it, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +246,11 @@ def events_of(
 ) -> list[ContractEvent]:
     """All events of our contracts in one block, in order. Logs of other addresses are not ours to read."""
     found: list[ContractEvent] = []
+    names = {address: name for name, address in network.addresses.items()}
     log_index = 0
     for tx_index, (tx_hash, logs) in enumerate(zip(tx_hashes, logs_by_tx, strict=True)):
         for log in logs:
-            contract = network.name_at(log.address)
+            contract = names.get(log.address)
             if contract is not None:
                 name, args = decode_event(contract, log)
                 found.append(
@@ -286,7 +291,7 @@ def _decoded(types: Sequence[str], data: bytes, otherwise: str) -> str:
 
 def _topic(kind: str, word: bytes) -> Any:
     """An indexed argument. Of a dynamic type only its hash is recorded."""
-    if kind in ("string", "bytes") or kind.endswith("]") or kind.startswith("("):
+    if kind in ("bytes32", "string", "bytes") or kind.endswith("]") or kind.startswith("("):
         return word
     return _value(kind, decode([kind], word)[0])
 

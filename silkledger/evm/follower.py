@@ -2,6 +2,7 @@
 
     HEAD → FETCH(block, receipts) → VERIFY(hash, bloom, receipts root, parent) → APPLY(one commit) → next
 
+Fetching and verifying run ahead of applying, in ranges that fit the node (`silkledger.evm.reading`).
 Projections are append-only facts that carry their block number, so undoing is deleting: everything above the
 common ancestor, with the cursor, in one commit. At or below finality nothing is ever undone: a conflict there
 stops the follower, and health says so.
@@ -18,11 +19,11 @@ from sqlalchemy import Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from silkledger.evm.contracts import ContractEvent, ContractMismatch, Network, events_of
+from silkledger.evm.contracts import BlockEvents, ContractMismatch, Network, events_of
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower_store import CursorMoved, FollowerStore
 from silkledger.evm.port import FullBlock, Node, NodeError, NodeLied
-from silkledger.evm.verify import verify_block, verify_links
+from silkledger.evm.reading import BlockReader
 from silkledger.runtime.db import Database
 from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.values import BlockHash, BlockRef
@@ -64,8 +65,8 @@ class Projector(Protocol):
         """Tables with a `block_number` column, filled by `apply` only."""
         ...
 
-    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
-        """Insert the facts of one block, inside the commit that records the block."""
+    async def apply(self, conn: AsyncConnection, blocks: Sequence[BlockEvents]) -> None:
+        """Insert the facts of these consecutive blocks, inside the commit that records them."""
         ...
 
 
@@ -88,6 +89,7 @@ class Follower:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
+        self._reader = BlockReader(node, profile.log_range)
         self._clock = clock
         self._profile = profile
         self._network = network
@@ -177,19 +179,24 @@ class Follower:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until stopped. A failing node is asked again; a halt ends the run and stays in `halted`."""
-        while not stop.is_set() and self._halted is None:
-            try:
-                if not self._started:
-                    await self.start()
-                advanced = await self.step()
-            except (NodeError, DBAPIError) as error:
-                self._problem = f"{type(error).__name__}: {error}"
-                advanced = False
-            except (FollowerHalted, ContractMismatch) as error:
-                await self._halt(error)
-                return
-            if not advanced:
-                await _pause(stop, self._profile.block_time_s / _POLLS_PER_BLOCK)
+        try:
+            while not stop.is_set() and self._halted is None:
+                if not await self._round():
+                    await _pause(stop, self._profile.block_time_s / _POLLS_PER_BLOCK)
+        finally:
+            self._reader.forget()
+
+    async def _round(self) -> bool:
+        """One step; whether the next may follow at once."""
+        try:
+            if not self._started:
+                await self.start()
+            return await self.step()
+        except (NodeError, DBAPIError) as error:
+            self._problem = f"{type(error).__name__}: {error}"
+        except (FollowerHalted, ContractMismatch) as error:
+            await self._halt(error)
+        return False
 
     async def step(self) -> bool:
         """One round; True when blocks were applied or undone, i.e. when asking again at once makes sense.
@@ -204,24 +211,19 @@ class Follower:
             changed = await self._check_head(node_head)
         else:
             self._behind_since = None
-            last = min(node_head, self._head.number + self._profile.log_range)
-            changed = await self._extend(await self._node.full_blocks(self._head.number + 1, last))
+            changed = await self._extend(await self._reader.read(self._head.number + 1, node_head))
         self._good_at = self._clock()
         self._problem = None
         return changed
 
     async def _extend(self, blocks: Sequence[FullBlock]) -> bool:
-        """Apply blocks that follow our head, or find out that they do not."""
-        verify_links(blocks)
-        for block in blocks:
-            verify_block(block)
+        """Apply verified blocks that follow our head, or find out that they do not."""
         if blocks[0].header.parent_hash != self._head.hash:
             return await self._undo_to_ancestor(self._head.number, blocks[0].header.parent_hash)
         reach(Failpoint.INCLUDE_FETCHED)
         try:
             async with self._store.advance(self._head, blocks, self._final_after(blocks)) as conn:
-                for block in blocks:
-                    await self._project(conn, block)
+                await self._project(conn, blocks)
                 reach(Failpoint.INCLUDE_APPLIED)
         except CursorMoved:
             await self._reload()
@@ -230,11 +232,14 @@ class Follower:
         await self._reload()
         return True
 
-    async def _project(self, conn: AsyncConnection, block: FullBlock) -> None:
-        logs = [receipt.logs for receipt in block.receipts]
-        events = events_of(self._network, block.header.number, block.tx_hashes, logs)
+    async def _project(self, conn: AsyncConnection, blocks: Sequence[FullBlock]) -> None:
+        told: list[BlockEvents] = []
+        for block in blocks:
+            logs = [receipt.logs for receipt in block.receipts]
+            events = events_of(self._network, block.header.number, block.tx_hashes, logs)
+            told.append((block.header.ref, events))
         for projector in self._projectors:
-            await projector.apply(conn, block.header.ref, events)
+            await projector.apply(conn, told)
 
     def _final_after(self, blocks: Sequence[FullBlock]) -> int:
         return max(self._profile.final_number(blocks[-1].header.number), self._final.number)
@@ -281,6 +286,7 @@ class Follower:
         return (await self._node.block(number)).header.hash
 
     async def _undo(self, ancestor: int) -> None:
+        self._reader.forget()
         try:
             await self._store.rewind(self._head, ancestor)
         except CursorMoved:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Table, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from silkledger.evm.contracts import ContractEvent
+from silkledger.evm.contracts import BlockEvents, ContractEvent
 from silkledger.values import BlockRef
 
 Row: TypeAlias = dict[str, Any]
@@ -28,8 +28,12 @@ class RowsProjector(ABC):
     def rows(self, block: BlockRef, events: Sequence[ContractEvent]) -> Mapping[Table, list[Row]]:
         """The rows of one block by table, in the order of their events."""
 
-    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
-        """In the follower's commit of `block`."""
-        for table, rows in self.rows(block, events).items():
+    async def apply(self, conn: AsyncConnection, blocks: Sequence[BlockEvents]) -> None:
+        """In the follower's commit of `blocks`: one insert a table."""
+        gathered: dict[Table, list[Row]] = {}
+        for block, events in blocks:
+            for table, rows in self.rows(block, events).items():
+                gathered.setdefault(table, []).extend(rows)
+        for table, rows in gathered.items():
             if rows:
                 await conn.execute(insert(table), rows)

@@ -80,6 +80,10 @@ class FakeNode:
     """Least step by which a replacement must outbid, in percent; None: first come, first kept."""
     min_price: int = 0
     pool_limit: int = 1000
+    range_limit: int = 1000
+    """Most blocks of one answer; a larger range is refused."""
+    asked: list[tuple[int, int]] = field(default_factory=list)
+    """Every range of full blocks that was asked for, refused ones included."""
     salt: int = 0
     senders: dict[TxHash, tuple[Address, int]] = field(default_factory=dict)
     payloads: dict[TxHash, bytes] = field(default_factory=dict)
@@ -143,7 +147,10 @@ class FakeNode:
         return Block(full.header, full.tx_hashes)
 
     async def full_blocks(self, first: int, last: int) -> list[FullBlock]:
+        self.asked.append((first, last))
         self._up()
+        if last - first + 1 > self.range_limit:
+            raise NodeUnavailable("the batch is too large")
         return [self._block(number) for number in range(first, last + 1)]
 
     def _block(self, number: int) -> FullBlock:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from silkledger.evm.contracts import ContractEvent, Network
+from silkledger.evm.contracts import BlockEvents, Network
 from silkledger.evm.engines import ANVIL, EngineProfile
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
@@ -28,7 +28,7 @@ from silkledger.evm.tables import ATTEMPT, LANE
 from silkledger.evm.transactions import Transaction, sign_transaction
 from silkledger.keys.account import Account
 from silkledger.runtime.db import Database
-from silkledger.values import Address, BlockRef, TxHash
+from silkledger.values import Address, TxHash
 from tests.unit.evm.fake_node import FakeNode
 
 
@@ -147,8 +147,9 @@ class Recorder:
 
     tables = (SEEN,)
 
-    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
-        await conn.execute(insert(SEEN).values(block_number=block.number, hash=bytes(block.hash)))
+    async def apply(self, conn: AsyncConnection, blocks: Sequence[BlockEvents]) -> None:
+        noted = [{"block_number": block.number, "hash": bytes(block.hash)} for block, _ in blocks]
+        await conn.execute(insert(SEEN), noted)
 
 
 async def send(fake: FakeNode, account: Account, nonce: int) -> TxHash:

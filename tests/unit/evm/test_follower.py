@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evidence.receipts import EventLog, bloom_of
-from silkledger.evm.contracts import ContractEvent, Network
+from silkledger.evm.contracts import BlockEvents, Network
 from silkledger.evm.follower import FinalityViolated, Follower, FollowerHalted, WrongChain
 from silkledger.evm.follower_store import unarchive
 from silkledger.evm.port import NodeLied, NodeUnavailable
@@ -19,7 +19,7 @@ from silkledger.evm.tables import CHAIN_BLOCK, CHAIN_CURSOR, CHAIN_TX
 from silkledger.keys.account import Account
 from silkledger.projections.chain import block_at, position, stored_block, where_is
 from silkledger.runtime.db import Database
-from silkledger.values import Address, BlockHash, BlockRef
+from silkledger.values import Address, BlockHash
 from tests.support.anvil import eventually
 from tests.unit.evm.fake_node import FakeNode
 from tests.unit.evm.rig import DEEP, Clock, Recorder, on_chain, rows, send, settle
@@ -31,9 +31,9 @@ class Failing(Recorder):
     def __init__(self, at: int) -> None:
         self.at = at
 
-    async def apply(self, conn: AsyncConnection, block: BlockRef, events: Sequence[ContractEvent]) -> None:
-        await super().apply(conn, block, events)
-        if block.number == self.at:
+    async def apply(self, conn: AsyncConnection, blocks: Sequence[BlockEvents]) -> None:
+        await super().apply(conn, blocks)
+        if self.at in [block.number for block, _ in blocks]:
             raise RuntimeError("projector failed")
 
 
