@@ -4,8 +4,11 @@ together.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from services.ledger.admission.checker import SignatureChecker
 from services.ledger.admission.issuers import Issuers
@@ -35,6 +38,9 @@ from silkledger.runtime.db import Database
 from silkledger.runtime.health import HealthCheck
 from silkledger.runtime.server import NamedWorker, Service, Worker
 from silkledger.runtime.sessions import StoppedSessions
+
+LOOK_S: Final = 0.1
+"""Pause between looks whether the follower has caught up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +108,17 @@ def assemble(parts: Parts) -> Assembled:
     reads = LogReads(ledger)
     evidence = EvidenceDesk(ledger, reads, parts.node, profile)
     api = LedgerApi(ledger, reads, Verifier(ledger, profile), evidence, Relay(ledger, lane), profile)
+
+    async def run_lane(stop: asyncio.Event) -> None:
+        """Once the chain is followed: of what another life has sent, an older database learns there."""
+        while not stop.is_set() and not await caught_up():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_S)
+        await lane.run(stop)
+
     runs = {
         "follower": follower.run,
-        "lane": lane.run,
+        "lane": run_lane,
         "sequencer": sequencer.run,
         "anchoring": anchoring.run,
         "evidence": evidence.run,

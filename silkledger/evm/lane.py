@@ -186,6 +186,13 @@ class Lane:
         if room <= 0:
             return
         specs, refused = await self._build(await self._store.queued(room))
+        unknown = await self._node.nonce(self.signer) - row.next_nonce if specs else 0
+        if unknown > 0:  # signing over them would freeze the lane for good
+            self._problem = (
+                f"{unknown} transaction(s) of this signer on chain are unknown to this database: "
+                "an older backup, or the key is used elsewhere"
+            )
+            return
         signed = [
             (intent_id, await self._sign(spec, row.next_nonce + offset))
             for offset, (intent_id, spec) in enumerate(specs)

@@ -7,7 +7,7 @@ reference.
 
 `Failpoint` is the one registry: a name that is not in it is refused at start, and every name in it is reached
 by exactly one line of code (tests/unit/runtime/test_failpoints.py) and killed at in the crash matrix
-(tests/integration/crash).
+(tests/integration/ledger/crash).
 """
 
 from __future__ import annotations

@@ -306,7 +306,8 @@ class LaneAgainstModel(RuleBasedStateMachine):
 
     def _ended(self, seen: Seen) -> bool:
         states = set(seen.states.values())
-        return states <= ({State.FINAL, State.FROZEN, State.QUEUED} if seen.frozen else {State.FINAL})
+        stopped = seen.frozen or self._strangers()
+        return states <= ({State.FINAL, State.FROZEN, State.QUEUED} if stopped else {State.FINAL})
 
     def _all_came_to_an_end(self, seen: Seen) -> None:
         strangers, on_chain = self._strangers(), self._on_chain()

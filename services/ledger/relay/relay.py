@@ -16,7 +16,7 @@ from silkledger import cbor
 from silkledger.evm.calls import CallInvalid, NotConsumed, SignedCall, call_digest, verify_call
 from silkledger.evm.contracts import Network
 from silkledger.evm.lane import Lane
-from silkledger.evm.lane_types import CallSpec, Intent, IntentBuilder
+from silkledger.evm.lane_types import CallSpec, Intent, IntentBuilder, NothingToDo
 from silkledger.projections.calls import CallEvent, CallResult, call_events, call_outcome
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.idempotency import remember, replay
@@ -44,10 +44,12 @@ class CallStanding:
 
 
 def relay_builders(network: Network) -> dict[str, IntentBuilder]:
-    """Makes the transaction that carries a signed call."""
+    """Makes the transaction that carries a signed call, unless another one brought it to the chain."""
 
     async def build(conn: AsyncConnection, payload: bytes) -> CallSpec:
         call = _decode(payload)
+        if await call_outcome(conn, call.actor, call.request_id) is not None:
+            raise NothingToDo("the call is on chain")
         return CallSpec(network.address("SignedCalls"), call.calldata(), call.relay_gas)
 
     return {KIND: build}

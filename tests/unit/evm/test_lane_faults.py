@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 
 import pytest
+from sqlalchemy import delete, update
 
 from silkledger.evm.contracts import Network
 from silkledger.evm.lane_types import (
@@ -13,6 +14,7 @@ from silkledger.evm.lane_types import (
 )
 from silkledger.evm.port import NodeUnavailable
 from silkledger.evm.signer import LocalSigner
+from silkledger.evm.tables import ATTEMPT, INTENT, LANE
 from silkledger.evm.transactions import Transaction, sign_transaction
 from silkledger.runtime.db import Database
 from tests.unit.evm.fake_node import FakeNode
@@ -132,6 +134,28 @@ async def test_a_nonce_used_by_a_stranger_freezes_the_lane(rig: Rig) -> None:
     await rig.lane.step()
     assert await rig.state("b") is State.QUEUED, "a frozen lane signs nothing"
     assert rig.lane.problem is not None and rig.lane.problem.startswith("frozen")
+
+
+async def test_an_older_database_signs_nothing_over_nonces_that_it_does_not_know(
+    rig: Rig, database: Database
+) -> None:
+    await rig.enqueue("a")
+    await rig.lane.step()
+    await rig.blocks(7)
+    await rig.lane.step()
+    assert await rig.state("a") is State.FINAL
+    async with database.write() as conn:  # a backup from before the lane's first transaction
+        await conn.execute(delete(ATTEMPT))
+        await conn.execute(update(INTENT).values(state=State.QUEUED.value))
+        await conn.execute(update(LANE).values(next_nonce=0))
+    await rig.lane.step()
+    assert (await rig.state("a"), await rig.attempts()) == (State.QUEUED, [])
+    assert rig.lane.problem is not None and rig.lane.problem.startswith("1 transaction(s) of this signer")
+
+    async with database.write() as conn:  # as restoring does
+        await conn.execute(update(LANE).values(next_nonce=1))
+    await rig.lane.step()
+    assert (await rig.state("a"), rig.lane.problem) == (State.BROADCAST, None)
 
 
 async def test_a_transaction_that_fails_on_chain_is_refused_when_final(rig: Rig) -> None:
