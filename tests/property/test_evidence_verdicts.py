@@ -13,6 +13,7 @@ from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import Outcome
 from silkledger.evidence.verify import verify_bundle
 from silkledger.values import Digest
+from tests.unit.evidence.full_bundle import full_bundle
 from tests.unit.evidence.world import DOCUMENT, World
 
 DIGEST = Digest(sha256(DOCUMENT).digest())
@@ -41,6 +42,15 @@ def test_arbitrary_bytes_get_an_answer(data: bytes) -> None:
 def test_any_section_may_be_anything(section: int, value: object) -> None:
     data, roots = good()
     whole = cbor.decode(data)
+    whole[section] = value
+    assert not verify_bundle(DIGEST, cbor.encode(whole), roots).outcome.good
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(range(2, 10)), CBOR)
+def test_any_section_of_a_full_bundle_may_be_anything(section: int, value: object) -> None:
+    bundle, roots = full_bundle()
+    whole = cbor.decode(bundle.encode())
     whole[section] = value
     assert not verify_bundle(DIGEST, cbor.encode(whole), roots).outcome.good
 
