@@ -6,18 +6,26 @@ process: everything it takes and gives can be pickled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, TypeVar
 
+from silkledger.envelope import SignedObject
 from silkledger.keys import VerifyingKey
 from silkledger.keys.account import address_of
 from silkledger.keys.suites import Suite
+from silkledger.log.index import manifest_records, statement_records
+from silkledger.log.tree import leaf_hash
+from silkledger.manifest import parse_manifest
+from silkledger.manifest_leaves import split_leaves
 from silkledger.registry.identity import CONTROLLER, IdentityState
 from silkledger.statement import SignedStatement, StatementError, parse_statement
 from silkledger.values import Address, BlockRef, Did
+
+Parsed = TypeVar("Parsed", bound=SignedObject)
 
 MAX_BATCH_BYTES: Final = 3 * 1024 * 1024
 """Most bytes of statements in one call."""
@@ -42,30 +50,51 @@ class Violation:
     detail: str
 
 
-class Admitted(NamedTuple):
-    """What is kept of a statement that passed `check_statement`: the columns that searches need.
+@dataclass(frozen=True, slots=True)
+class Supersession:
+    """A statement of a call that says it supersedes another."""
 
-    Plain values, so that it is cheap to hand from a verifying process to the one that commits.
+    index: int
+    statement_id: bytes
+    subject: str
+    supersedes: bytes
+
+
+class CheckedRun(NamedTuple):
+    """What is kept of a run of a call's statements that were checked: what storing and searching need.
+
+    Flat bytes, so that it is cheap to hand from a verifying process to the one that commits. `good` are the
+    indices of what passed; the other fields speak of those, in that order.
     """
 
-    id: bytes
-    document_digest: bytes
-    issuer: str
-    subject: str
-    document_type: str
-    supersedes: bytes | None
+    violations: tuple[Violation, ...]
+    good: tuple[int, ...]
+    ids: bytes
+    """Statement ids, 32 bytes each."""
+    leaf_hashes: bytes
+    """RFC 9162 leaf hashes, 32 bytes each."""
+    records: bytes
+    """Index records (`silkledger.projections.log_index`), each with its index in the call as item."""
+    types: tuple[str, ...]
+    superseding: tuple[Supersession, ...]
 
-    @classmethod
-    def of(cls, statement: SignedStatement) -> Admitted:
-        supersedes = None if statement.supersedes is None else bytes(statement.supersedes)
-        return cls(
-            bytes(statement.id),
-            bytes(statement.digest),
-            statement.issuer.text,
-            statement.subject,
-            str(statement.document_type),
-            supersedes,
-        )
+    def id_list(self) -> list[bytes]:
+        return [self.ids[at : at + 32] for at in range(0, len(self.ids), 32)]
+
+
+def join_runs(runs: Sequence[CheckedRun]) -> CheckedRun:
+    """The runs of one call, in order, as one."""
+    if len(runs) == 1:
+        return runs[0]
+    return CheckedRun(
+        tuple(item for run in runs for item in run.violations),
+        tuple(item for run in runs for item in run.good),
+        b"".join(run.ids for run in runs),
+        b"".join(run.leaf_hashes for run in runs),
+        b"".join(run.records for run in runs),
+        tuple(item for run in runs for item in run.types),
+        tuple(item for run in runs for item in run.superseding),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +138,7 @@ def _controller(public: bytes) -> tuple[Address, VerifyingKey]:
     return address_of(public), VerifyingKey(Suite.ES256K, public)
 
 
-def key_of(statement: SignedStatement, issuer: IssuerKeys) -> VerifyingKey | None:
+def key_of(statement: SignedObject, issuer: IssuerKeys) -> VerifyingKey | None:
     """The verification method that the statement's key id names, if the issuer has it.
 
     For `#controller` the statement carries the public key, and its address must be the owner's.
@@ -128,13 +157,21 @@ def key_of(statement: SignedStatement, issuer: IssuerKeys) -> VerifyingKey | Non
 
 
 def check_statement(index: int, raw: bytes, issuer: IssuerKeys) -> SignedStatement | Violation:
+    """One statement of a call: `_check` with the strict parser of statements."""
+    return _check(index, raw, issuer, parse_statement)
+
+
+def _check(
+    index: int, raw: bytes, issuer: IssuerKeys, parse: Callable[[bytes], Parsed]
+) -> Parsed | Violation:
     """Parse strictly, match the issuer with the caller, find its key, verify the signature. In this order:
 
-    (1) the bytes are a signed statement; (2) it speaks for the caller; (3) the identity is alive and has the
-    key that the key id names; (4) the signature is that key's. Accreditation is not looked at here.
+    (1) the bytes are a signed statement (or manifest); (2) it speaks for the caller; (3) the identity is
+    alive and has the key that the key id names; (4) the signature is that key's. Accreditation is not looked
+    at here.
     """
     try:
-        statement = parse_statement(raw)  # (1)
+        statement = parse(raw)  # (1)
     except StatementError as error:
         return Violation(index, error.field, error.reason, error.detail)
     if statement.issuer != issuer.did:  # (2)
@@ -153,50 +190,75 @@ def check_statement(index: int, raw: bytes, issuer: IssuerKeys) -> SignedStateme
     return statement
 
 
-def check_statements(
-    first: int, raws: Sequence[bytes], issuer: IssuerKeys
-) -> list[SignedStatement | Violation]:
+def check_statements(first: int, raws: Sequence[bytes], issuer: IssuerKeys) -> CheckedRun:
     """`check_statement` over a run of a call's statements, the first of which has index `first`."""
-    return [check_statement(first + offset, raw, issuer) for offset, raw in enumerate(raws)]
+    violations, good, superseding = [], [], []
+    ids, hashes, records, types = [], [], [], []
+    for index, raw in enumerate(raws, first):
+        item = check_statement(index, raw, issuer)
+        if isinstance(item, Violation):
+            violations.append(item)
+            continue
+        good.append(index)
+        ids.append(item.id)
+        hashes.append(leaf_hash(raw))
+        records.append(statement_records(index, item.id, item.digest, item.subject))
+        types.append(sys.intern(str(item.document_type)))
+        if item.supersedes is not None:
+            superseding.append(Supersession(index, bytes(item.id), item.subject, bytes(item.supersedes)))
+    return CheckedRun(
+        tuple(violations),
+        tuple(good),
+        b"".join(ids),
+        b"".join(hashes),
+        b"".join(records),
+        tuple(types),
+        tuple(superseding),
+    )
 
 
-def admit_statements(first: int, raws: Sequence[bytes], issuer: IssuerKeys) -> list[Admitted | Violation]:
-    """`check_statements`, of which only what is kept comes back."""
-    results = check_statements(first, raws, issuer)
-    return [item if isinstance(item, Violation) else Admitted.of(item) for item in results]
-
-
-class Superseding(Protocol):
-    """The part of a statement that supersession is about; `Admitted` and `SignedStatement` have it."""
-
-    @property
-    def id(self) -> bytes: ...
-    @property
-    def issuer(self) -> object: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def supersedes(self) -> bytes | None: ...
+def check_manifest(raw: bytes, leaves: bytes, issuer: IssuerKeys) -> CheckedRun:
+    """A manifest with its documents' leaves, as `check_statement` checks a statement; then (5) the leaves
+    are the manifest's.
+    """
+    item = _check(0, raw, issuer, parse_manifest)
+    if isinstance(item, Violation):
+        return CheckedRun((item,), (), b"", b"", b"", (), ())
+    try:
+        documents = split_leaves(item, leaves)  # (5)
+    except StatementError as error:
+        refused = Violation(0, error.field, error.reason, error.detail)
+        return CheckedRun((refused,), (), b"", b"", b"", (), ())
+    superseding: tuple[Supersession, ...] = ()
+    if item.supersedes is not None:
+        superseding = (Supersession(0, bytes(item.id), item.subject, bytes(item.supersedes)),)
+    pairs = ((document.digest, document.salted_subject) for document in documents)
+    return CheckedRun(
+        (),
+        (0,),
+        bytes(item.id),
+        leaf_hash(raw),
+        manifest_records(item.id, item.subject, pairs),
+        (str(item.document_type),),
+        superseding,
+    )
 
 
 def supersession_violations(
-    statements: Sequence[tuple[int, Superseding]], known: Mapping[bytes, tuple[str, str]]
+    superseding: Sequence[Supersession], issuer: str, known: Mapping[bytes, tuple[str, str]]
 ) -> list[Violation]:
     """Supersessions of a known statement of another issuer or about another subject.
 
-    `statements` come with their index in the call. `known` maps statement ids to (issuer, subject). One
+    `known` maps statement ids to (issuer, subject): of what was registered before, and of this call. One
     that supersedes an unknown statement is admitted: it may be in another log.
     """
-    of_call = {bytes(item.id): (str(item.issuer), item.subject) for _, item in statements}
     found = []
-    for index, item in statements:
-        if item.supersedes is None:
-            continue
-        earlier = known.get(bytes(item.supersedes)) or of_call.get(bytes(item.supersedes))
-        if earlier is not None and earlier != (str(item.issuer), item.subject):
+    for item in superseding:
+        earlier = known.get(item.supersedes)
+        if earlier is not None and earlier != (issuer, item.subject):
             found.append(
                 Violation(
-                    index,
+                    item.index,
                     "supersedes",
                     "SUPERSEDES_MISMATCH",
                     "supersedes a statement of another issuer or about another subject",

@@ -40,7 +40,14 @@ FORM_REASONS: Final = (
     "ISSUER_MALFORMED",
     "KID_MALFORMED",
     "KID_NOT_OF_ISSUER",
+    "MANIFEST_LEAF_FORMAT",
+    "MANIFEST_LEAF_MALFORMED",
+    "MANIFEST_LEAVES_LENGTH",
+    "MANIFEST_PAYLOAD_MALFORMED",
+    "MANIFEST_ROOT_MISMATCH",
+    "MANIFEST_SIZE",
     "NOT_A_HASH_ENVELOPE",
+    "NOT_A_MANIFEST",
     "PAYLOAD_DETACHED",
     "SALT_LENGTH",
     "SIGNATURE_HIGH_S",
@@ -135,6 +142,10 @@ class StatementsRefused(LedgerError):
             f"{first.description}",
             violations=violations,
         )
+
+
+class ManifestRefused(StatementsRefused):
+    """Nothing of the call was registered: the manifest or the leaves of its documents are at fault."""
 
 
 class QueueFull(LedgerError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -16,9 +14,10 @@ from services.ledger.proofs.evidence import EvidenceDesk
 from services.ledger.proofs.log_reads import LogReads
 from services.ledger.relay.relay import Relay
 from services.ledger.storage import Search
-from services.ledger.use_cases import Ledger
+from services.ledger.use_cases import Ledger, Request
 from services.ledger.verification.verifier import Verifier
 from services.ledger.wire import messages
+from services.ledger.wire.page_tokens import page_token, read_page_token
 from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.evm.calls import SignedCall
 from silkledger.evm.engines import EngineProfile
@@ -64,9 +63,24 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         self, request: pb.RegisterStatementsRequest, context: Context
     ) -> pb.RegisterStatementsResponse:
         response = await self._ledger.register(
-            caller(), request.request_id, fingerprint_of(request), request.statements, messages.registration
+            caller(),
+            Request(request.request_id, fingerprint_of(request)),
+            request.statements,
+            messages.registration,
         )
         return pb.RegisterStatementsResponse.FromString(response)
+
+    async def RegisterManifest(
+        self, request: pb.RegisterManifestRequest, context: Context
+    ) -> pb.RegisterManifestResponse:
+        response = await self._ledger.register_manifest(
+            caller(),
+            Request(request.request_id, fingerprint_of(request)),
+            request.manifest,
+            request.leaves,
+            messages.manifest_registration,
+        )
+        return pb.RegisterManifestResponse.FromString(response)
 
     async def GetStatement(
         self, request: pb.GetStatementRequest, context: Context
@@ -89,6 +103,7 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         wanted = Search(
             document_digest=request.document_digest or None,
             subject=request.subject or None,
+            salted_subject=request.salted_subject or None,
             issuer=request.issuer or None,
             document_type=request.document_type or None,
             accepted_from_ms=request.accepted_from.ToMilliseconds()
@@ -98,11 +113,11 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
             if request.HasField("accepted_until")
             else None,
         )
-        after = _read_token(request.page_token)
+        after = read_page_token(request.page_token)
         views, following = await self._ledger.search(caller(), wanted, after, request.page_size)
         return pb.ListStatementsResponse(
             statements=[messages.statement(view) for view in views],
-            next_page_token="" if following is None else _token(following),
+            next_page_token="" if following is None else page_token(following),
         )
 
     async def VerifyDocument(
@@ -222,20 +237,3 @@ async def _acknowledge(subscription: Subscription, requests: AsyncIterator[pb.Su
         if not request.HasField("acknowledge"):
             raise FieldRefused("STREAM_ORDER", "start", "a subscription is started once")
         await subscription.acknowledge(messages.cursor(request.acknowledge))
-
-
-def _token(seq: int) -> str:
-    return base64.urlsafe_b64encode(seq.to_bytes(8, "big")).decode()
-
-
-def _read_token(token: str) -> int:
-    """Raises: FieldRefused PAGE_TOKEN_INVALID."""
-    if not token:
-        return 0
-    try:
-        raw = base64.urlsafe_b64decode(token.encode())
-    except (binascii.Error, UnicodeEncodeError):
-        raw = b""
-    if len(raw) != 8 or raw[0] & 0x80:
-        raise FieldRefused("PAGE_TOKEN_INVALID", "page_token", "not a token that this service gave")
-    return int.from_bytes(raw, "big")

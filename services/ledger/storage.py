@@ -1,15 +1,16 @@
-"""The ledger's tables and the SQL it runs. No decision is made here. What comes in bulk on the way from a
-call to the log is in `services.ledger.sequencing.bulk`.
+"""The ledger's tables and the SQL it runs. No decision is made here.
 
-`entry` and `leaf` are silkledger.projections.statements; chain facts are the follower's projections. All
-writing functions run in the caller's transaction: the use case decides what is one commit.
+Entries, the log's tiles and its index are tables of silkledger.projections; chain facts are the follower's.
+Bulk writing on the way from a call to the log is `services.ledger.sequencing.bulk`, reading entries
+`services.ledger.reading`. All writing functions run in the caller's transaction: the use case decides what
+is one commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -17,7 +18,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    Select,
     String,
     Table,
     Text,
@@ -29,34 +29,22 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.ledger.sequencing.bulk import assign_leaves as assign_leaves
-from services.ledger.sequencing.bulk import insert_nodes as insert_nodes
+from services.ledger.reading.entries import EntryRow as EntryRow
+from services.ledger.reading.entries import Place as Place
+from services.ledger.reading.entries import Search as Search
+from services.ledger.reading.entries import entries_by_id as entries_by_id
+from services.ledger.reading.entries import logged_entries as logged_entries
+from services.ledger.reading.entries import search_entries as search_entries
 from silkledger.evm.lane_types import State
 from silkledger.evm.tables import CHAIN_BLOCK, INTENT
-from silkledger.projections.statements import entry, leaf
+from silkledger.projections.log_tiles import tile
+from silkledger.projections.statements import leaf_run
 from silkledger.runtime.db import POSTGRESQL
 from silkledger.values import BlockHash, BlockRef
 
 own = MetaData()
 
 _SEQUENCE: Final = BigInteger().with_variant(Integer(), "sqlite")
-
-# Accepted and not yet logged. A row leaves in the commit that gives its entry a leaf.
-pending = Table(
-    "pending",
-    own,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
-)
-
-# Complete subtrees of the log: level 0 are leaf hashes, node (l, i) covers leaves i·2^l to (i+1)·2^l - 1.
-tree_node = Table(
-    "tree_node",
-    own,
-    Column("level", Integer, primary_key=True, autoincrement=False),
-    Column("node_index", BigInteger, primary_key=True, autoincrement=False),
-    Column("hash", LargeBinary(32), nullable=False),
-    sqlite_with_rowid=False,
-)
 
 # Every signed checkpoint (C2SP) that was ever published. Kept for ever.
 checkpoint = Table(
@@ -105,23 +93,6 @@ consumer = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class EntryRow:
-    """An accepted statement and, once logged, its leaf."""
-
-    seq: int
-    statement_id: bytes
-    raw: bytes
-    document_digest: bytes
-    issuer: str
-    subject: str
-    document_type: str
-    supersedes: bytes | None
-    accepted_ms: int
-    log_by_ms: int
-    leaf_index: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class CheckpointRow:
     """A published checkpoint."""
 
@@ -130,113 +101,24 @@ class CheckpointRow:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What ListStatements looks for. None means: any."""
-
-    document_digest: bytes | None = None
-    subject: str | None = None
-    issuer: str | None = None
-    document_type: str | None = None
-    accepted_from_ms: int | None = None
-    accepted_until_ms: int | None = None
-
-
-_ENTRY: Final = (*(entry.c[name] for name in EntryRow.__slots__[:-1]), leaf.c.leaf_index)
-
-
-def _entries() -> Select[Any]:
-    return select(*_ENTRY).select_from(entry.outerjoin(leaf, leaf.c.seq == entry.c.seq))
-
-
-def _entry_row(row: Sequence[Any]) -> EntryRow:
-    seq, statement_id, raw, digest, issuer, subject, document_type, supersedes, *rest = row
-    return EntryRow(
-        seq, bytes(statement_id), bytes(raw), bytes(digest), issuer, subject, document_type, supersedes, *rest
-    )
-
-
-async def insert_entries(connection: AsyncConnection, rows: Sequence[Mapping[str, object]]) -> set[bytes]:
-    """Insert what is new, in order, and queue it for the sequencer. Returns the statement ids that were
-    new.
-    """
-    if not rows:
-        return set()
-    dialect = postgresql if connection.dialect.name == POSTGRESQL else sqlite
-    statement = (
-        dialect.insert(entry)
-        .on_conflict_do_nothing(index_elements=[entry.c.statement_id])
-        .returning(entry.c.seq, entry.c.statement_id)
-    )
-    new = (await connection.execute(statement, list(rows))).all()
-    if new:
-        await connection.execute(insert(pending), [{"seq": row.seq} for row in new])
-    return {bytes(row.statement_id) for row in new}
-
-
-async def entries_by_id(connection: AsyncConnection, ids: Sequence[bytes]) -> dict[bytes, EntryRow]:
-    """The entries among these statement ids that exist."""
-    found: dict[bytes, EntryRow] = {}
-    for start in range(0, len(ids), 500):
-        query = _entries().where(entry.c.statement_id.in_(ids[start : start + 500]))
-        for row in (await connection.execute(query)).all():
-            item = _entry_row(row)
-            found[item.statement_id] = item
-    return found
-
-
-async def search_entries(
-    connection: AsyncConnection, search: Search, after_seq: int, limit: int
-) -> list[EntryRow]:
-    """Matches in order of acceptance, after the given one."""
-    query = _entries().where(entry.c.seq > after_seq).order_by(entry.c.seq).limit(limit)
-    for column, value in (
-        (entry.c.document_digest, search.document_digest),
-        (entry.c.subject, search.subject),
-        (entry.c.issuer, search.issuer),
-        (entry.c.document_type, search.document_type),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    if search.accepted_from_ms is not None:
-        query = query.where(entry.c.accepted_ms >= search.accepted_from_ms)
-    if search.accepted_until_ms is not None:
-        query = query.where(entry.c.accepted_ms < search.accepted_until_ms)
-    return [_entry_row(row) for row in (await connection.execute(query)).all()]
-
-
-async def logged_entries(connection: AsyncConnection, start: int, limit: int) -> list[EntryRow]:
-    """Entries by leaf index, from `start`."""
-    query = (
-        select(*_ENTRY)
-        .select_from(leaf.join(entry, leaf.c.seq == entry.c.seq))
-        .where(leaf.c.leaf_index >= start)
-        .order_by(leaf.c.leaf_index)
-        .limit(limit)
-    )
-    return [_entry_row(row) for row in (await connection.execute(query)).all()]
-
-
-async def pending_count(connection: AsyncConnection) -> int:
-    return int((await connection.execute(select(func.count()).select_from(pending))).scalar_one())
-
-
-async def load_nodes(
+async def load_tiles(
     connection: AsyncConnection, places: Sequence[tuple[int, int]]
 ) -> dict[tuple[int, int], bytes]:
-    """Hashes of complete subtrees. What is missing is missing in the answer."""
+    """Tiles by (level, number). What is missing is missing in the answer."""
     found: dict[tuple[int, int], bytes] = {}
-    place = tuple_(tree_node.c.level, tree_node.c.node_index)
+    place = tuple_(tile.c.level, tile.c.number)
     for start in range(0, len(places), 250):
-        wanted = [tuple(item) for item in places[start : start + 250]]
-        for row in (await connection.execute(select(tree_node).where(place.in_(wanted)))).all():
-            found[(row.level, row.node_index)] = bytes(row.hash)
+        query = select(tile).where(place.in_(places[start : start + 250]))
+        for row in (await connection.execute(query)).all():
+            found[(row.level, row.number)] = bytes(row.hashes)
     return found
 
 
 async def leaf_count(connection: AsyncConnection) -> int:
-    largest = (await connection.execute(select(func.max(leaf.c.leaf_index)))).scalar_one()
-    return 0 if largest is None else int(largest) + 1
+    """How many leaves the runs hold."""
+    query = select(leaf_run.c.first_leaf, leaf_run.c.width).order_by(leaf_run.c.first_leaf.desc()).limit(1)
+    last = (await connection.execute(query)).first()
+    return 0 if last is None else int(last.first_leaf) + int(last.width)
 
 
 async def insert_checkpoint(connection: AsyncConnection, row: CheckpointRow, created_ms: int) -> None:

@@ -3,7 +3,8 @@
 Registration, in this order: (1) a known request id is answered with its first response; (2) the queue has
 room;
 (3) every statement is checked against the last final block P, and every bad one is named; (4) the promise is
-signed; (5) one commit holds idempotency row, entries, audit row and the response. OK is sent after (5).
+signed; (5) one commit holds idempotency row, entries, audit row and the response, of this call and of those
+that arrived meanwhile (`admission.acceptance`). OK is sent after (5).
 """
 
 from __future__ import annotations
@@ -16,53 +17,45 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
-from services.ledger.admission.checker import SignatureChecker
-from services.ledger.admission.issuers import Issuers
-from services.ledger.domain import (
-    MAX_BATCH_BYTES,
-    Admitted,
-    Anchored,
-    IssuerKeys,
-    Stage,
-    Violation,
-    may_read_entry,
-    stage_of,
-    supersession_violations,
-)
-from services.ledger.errors import (
-    ChainNotFollowed,
-    FieldRefused,
-    StatementNotFound,
-    StatementsRefused,
-)
-from services.ledger.sequencing.bulk import Terms, insert_entries
+from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
+from services.ledger.admission.admission import Admission
+from services.ledger.domain import Anchored, CheckedRun, Stage, may_read_entry, stage_of
+from services.ledger.errors import ChainNotFollowed, FieldRefused, StatementNotFound
 from services.ledger.sequencing.queue import Queue
 from services.ledger.settings import LedgerSettings
-from services.ledger.storage import EntryRow, Search
+from services.ledger.storage import EntryRow, Place, Search
 from silkledger.evm.contracts import Network
 from silkledger.evm.follower import Follower
 from silkledger.keys import PrivateKey
 from silkledger.log.promise import make_promise
+from silkledger.manifest_leaves import leaf_length
 from silkledger.projections.anchors import AnchorRow, first_covering
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.db import Database
-from silkledger.runtime.errors import FieldViolation
 from silkledger.runtime.failpoints import Failpoint, reach
-from silkledger.runtime.idempotency import remember, replay
-from silkledger.statement import parse_statement
+from silkledger.runtime.idempotency import replay
 from silkledger.values import BlockRef, DocumentType, StatementId
 
 REGISTER: Final = "RegisterStatements"
-"""Method name of the idempotency and audit rows."""
+REGISTER_MANIFEST: Final = "RegisterManifest"
+"""Method names of the idempotency and audit rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What makes a call one of a kind: its AIP-155 request id, and the SHA-256 of what it asks."""
+
+    request_id: str
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What an accepted call gets. `new[i]` says whether statement i was registered by this call."""
 
-    statement_ids: tuple[bytes, ...]
-    new: tuple[bool, ...]
+    statement_ids: Sequence[bytes]
+    new: Sequence[bool]
     promise: bytes
     accepted_ms: int
     log_by_ms: int
@@ -88,8 +81,8 @@ class Ledger:
     database: Database
     network: Network
     follower: Follower
-    issuers: Issuers
-    checker: SignatureChecker
+    admission: Admission
+    acceptance: Acceptance
     log_key: PrivateKey
     queue: Queue
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
@@ -108,8 +101,7 @@ class Ledger:
     async def register(
         self,
         caller: Caller,
-        request_id: str,
-        fingerprint: bytes,
+        request: Request,
         raws: Sequence[bytes],
         encode: Callable[[Registration], bytes],
     ) -> bytes:
@@ -118,26 +110,56 @@ class Ledger:
         Raises:
             RequestIdConflict, QueueFull, LogHalted, ChainNotFollowed, StatementsRefused: nothing was written.
         """
-        async with self.database.read() as connection:
-            known = await replay(connection, caller.did, REGISTER, request_id, fingerprint)  # (1)
+        known = await self._replayed(caller, REGISTER, request)  # (1)
         if known is not None:
             return known
+        raws = list(raws)
         with self.queue.reserve(len(raws)):  # (2)
-            return await self._accept(caller, request_id, fingerprint, list(raws), encode)
+            admission = self.final_block()
+            checked = await self.admission.statements(caller, raws, admission)  # (3)
+            return await self._accept(caller, REGISTER, request, raws, checked, admission, encode)
+
+    async def register_manifest(
+        self,
+        caller: Caller,
+        request: Request,
+        manifest: bytes,
+        leaves: bytes,
+        encode: Callable[[Registration], bytes],
+    ) -> bytes:
+        """Accept one manifest with the leaves of its documents, as `register` accepts statements.
+
+        Raises:
+            RequestIdConflict, QueueFull, LogHalted, ChainNotFollowed, ManifestRefused: nothing was written.
+        """
+        known = await self._replayed(caller, REGISTER_MANIFEST, request)  # (1)
+        if known is not None:
+            return known
+        with self.queue.reserve(1):  # (2)
+            admission = self.final_block()
+            checked = await self.admission.manifest(caller, manifest, leaves, admission)  # (3)
+            return await self._accept(
+                caller, REGISTER_MANIFEST, request, [manifest], checked, admission, encode, leaves
+            )
+
+    async def _replayed(self, caller: Caller, method: str, request: Request) -> bytes | None:
+        async with self.database.read() as connection:
+            return await replay(connection, caller.did, method, request.request_id, request.fingerprint)
 
     async def _accept(
         self,
         caller: Caller,
-        request_id: str,
-        fingerprint: bytes,
+        method: str,
+        request: Request,
         raws: Sequence[bytes],
+        checked: CheckedRun,
+        admission: BlockRef,
         encode: Callable[[Registration], bytes],
+        leaves: bytes = b"",
     ) -> bytes:
-        """Steps (3) to (5) of registration."""
-        admission = self.final_block()
-        statements = await self._admit(caller, raws, admission)  # (3)
+        """Steps (4) and (5) of registration."""
         reach(Failpoint.ACCEPT_CHECKED)
-        ids = tuple(item.id for item in statements)
+        ids = checked.id_list()
         accepted_ms = self.clock_ms()
         log_by_ms = accepted_ms + self.settings.promise_within_s * 1000
         promise = make_promise(  # (4)
@@ -147,86 +169,26 @@ class Ledger:
             accepted_at_ms=accepted_ms,
             log_by_ms=log_by_ms,
             organisation=caller.did,
-            request_id=request_id.lower(),
+            request_id=request.request_id.lower(),
         )
         reach(Failpoint.ACCEPT_PROMISED)
-        terms = Terms(accepted_ms, log_by_ms, admission.number, bytes(admission.hash))
-        rows = _first_of_each(statements, raws)
-        async with self.database.write() as connection:  # (5)
-            known = await replay(connection, caller.did, REGISTER, request_id, fingerprint)
-            if known is not None:
-                return known
-            new = await insert_entries(connection, rows, terms)
-            fresh = _first_occurrences(ids, new)
-            response = encode(Registration(ids, fresh, promise, accepted_ms, log_by_ms, admission))
-            await remember(connection, caller.did, REGISTER, request_id, fingerprint, response)
-            await storage.insert_audit(
-                connection,
-                at_ms=accepted_ms,
-                organisation=str(caller.did),
-                method=REGISTER,
-                request_id=request_id.lower(),
-                items=len(new),
-            )
-            reach(Failpoint.ACCEPT_WRITTEN)
-        reach(Failpoint.ACCEPT_COMMITTED)
-        self.queue.add(len(new))
-        return response
 
-    async def _admit(self, caller: Caller, raws: Sequence[bytes], at: BlockRef) -> list[Admitted]:
-        """Raises: StatementsRefused, naming every bad statement."""
-        if sum(map(len, raws)) > MAX_BATCH_BYTES:
-            raise StatementsRefused(
-                [FieldViolation("statements", "BATCH_TOO_LARGE", f"more than {MAX_BATCH_BYTES} bytes in all")]
-            )
-        async with self.database.read() as connection:
-            standing = await self.issuers.standing(connection, caller.did, at)
-        results = await self.checker.check(raws, standing.keys)
-        violations = [item for item in results if isinstance(item, Violation)]
-        good = [(index, item) for index, item in enumerate(results) if isinstance(item, Admitted)]
-        async with self.database.read() as connection:
-            violations += await self._not_accredited(connection, good, standing.keys, standing.recorded, at)
-            violations += await self._bad_supersessions(connection, good)
-        if violations:
-            raise StatementsRefused([_field_violation(item) for item in sorted(violations, key=_by_index)])
-        return [item for _, item in good]
+        def response(new: Sequence[bool]) -> bytes:
+            return encode(Registration(ids, new, promise, accepted_ms, log_by_ms, admission))
 
-    async def _not_accredited(
-        self,
-        connection: AsyncConnection,
-        good: Sequence[tuple[int, Admitted]],
-        issuer: IssuerKeys,
-        recorded: bool,
-        at: BlockRef,
-    ) -> list[Violation]:
-        answers = {
-            kind: await self.issuers.accredited(connection, issuer.did.address, DocumentType(kind), at)
-            for kind in {item.document_type for _, item in good}
-        }
-        if all(answers.values()):
-            return []
-        known = recorded or await self.issuers.ever_accredited(connection, issuer.did.address, at)
-        found = []
-        for index, item in good:
-            if answers[item.document_type]:
-                continue
-            if known:
-                text = f"not accredited for document type {item.document_type} at block {at.number}"
-                found.append(Violation(index, "document_type", "ISSUER_NOT_ACCREDITED", text))
-            else:
-                text = f"nothing is on chain about this issuer at block {at.number}"
-                found.append(Violation(index, "issuer", "ISSUER_UNKNOWN", text))
-        return found
-
-    async def _bad_supersessions(
-        self, connection: AsyncConnection, good: Sequence[tuple[int, Admitted]]
-    ) -> list[Violation]:
-        earlier = [item.supersedes for _, item in good if item.supersedes is not None]
-        if not earlier:
-            return []
-        known = await storage.entries_by_id(connection, earlier)
-        places = {key: (row.issuer, row.subject) for key, row in known.items()}
-        return supersession_violations(good, places)
+        candidate = Candidate(
+            caller.did,
+            method,
+            request.request_id,
+            request.fingerprint,
+            raws,
+            checked,
+            Terms(accepted_ms, log_by_ms, admission.number, bytes(admission.hash)),
+            response,
+            leaves,
+            leaf_length(DocumentType(checked.types[0])),
+        )
+        return await self.acceptance.accept(candidate)  # (5)
 
     async def statement(self, caller: Caller, statement_id: bytes) -> StatementView:
         """One statement. Raises: StatementNotFound."""
@@ -237,20 +199,23 @@ class Ledger:
             return await self.view(connection, caller, rows[statement_id])
 
     async def search(
-        self, caller: Caller, wanted: Search, after_seq: int, page_size: int
-    ) -> tuple[list[StatementView], int | None]:
-        """A page of matches in order of acceptance, and where the next page starts.
+        self, caller: Caller, wanted: Search, after: Place, page_size: int
+    ) -> tuple[list[StatementView], Place | None]:
+        """A page of matches, and where the next page starts: what is logged in log order, then what waits
+        to be logged.
 
         Raises:
-            FieldRefused: none of digest, subject, issuer is given.
+            FieldRefused: none of digest, subject, salted subject, issuer is given.
         """
-        if wanted.document_digest is None and wanted.subject is None and wanted.issuer is None:
+        if wanted.by_run and wanted.issuer is None:
             raise FieldRefused("SELECTOR_REQUIRED", "document_digest", "one of them is required")
         limit = page_size or 100
         async with self.database.read() as connection:
-            rows = await storage.search_entries(connection, wanted, after_seq, limit + 1)
+            rows = await storage.search_entries(connection, wanted, after, limit + 1)
             views = [await self.view(connection, caller, row) for row in rows[:limit]]
-        return views, rows[limit - 1].seq if len(rows) > limit else None
+        for row in rows[:limit]:
+            after = after.after(row)
+        return views, after if len(rows) > limit else None
 
     async def view(self, connection: AsyncConnection, caller: Caller, row: EntryRow) -> StatementView:
         """Stage, anchor and entitlement of an entry, by one state of the database."""
@@ -258,40 +223,14 @@ class Ledger:
         if row.leaf_index is not None:
             covering = await first_covering(connection, self.origin_id, row.leaf_index)
         anchored = None if covering is None else await self.anchored(connection, covering)
-        audience = parse_statement(row.raw).audience
         return StatementView(
             row,
             stage_of(row.leaf_index, anchored, self.follower.final.number),
             anchored,
-            may_read_entry(caller.did, caller.roles, row.issuer, audience),
+            may_read_entry(caller.did, caller.roles, row.issuer, row.audience),
         )
 
     async def anchored(self, connection: AsyncConnection, row: AnchorRow) -> Anchored:
         """An anchor with its block."""
         block = await storage.block_ref(connection, row.block_number)
         return Anchored(block, row.tx_hash, row.size, row.root)
-
-
-def _first_of_each(statements: Sequence[Admitted], raws: Sequence[bytes]) -> list[tuple[Admitted, bytes]]:
-    """Each statement once, with its bytes, in order: of two with the same id the first is registered."""
-    unique: dict[bytes, tuple[Admitted, bytes]] = {}
-    for item, raw in zip(statements, raws, strict=True):
-        unique.setdefault(item.id, (item, raw))
-    return list(unique.values())
-
-
-def _first_occurrences(ids: Sequence[bytes], new: set[bytes]) -> tuple[bool, ...]:
-    seen: set[bytes] = set()
-    flags = []
-    for item in ids:
-        flags.append(item in new and item not in seen)
-        seen.add(item)
-    return tuple(flags)
-
-
-def _field_violation(item: Violation) -> FieldViolation:
-    return FieldViolation(f"statements[{item.index}].{item.field}", item.reason, item.detail)
-
-
-def _by_index(item: Violation) -> int:
-    return item.index

@@ -10,9 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from services.ledger.admission.acceptance import Acceptance
+from services.ledger.admission.admission import Admission
 from services.ledger.admission.checker import SignatureChecker
 from services.ledger.admission.issuers import Issuers
 from services.ledger.grpc_api import LedgerApi
+from services.ledger.index.known import KnownStatements
 from services.ledger.proofs.evidence import EvidenceDesk
 from services.ledger.proofs.log_reads import LogReads
 from services.ledger.relay.relay import Relay, relay_builders
@@ -70,7 +73,7 @@ class Assembled:
 
     def close(self) -> None:
         """End the signature checker's processes."""
-        self.ledger.checker.close()
+        self.ledger.admission.checker.close()
 
 
 def assemble(parts: Parts) -> Assembled:
@@ -101,9 +104,12 @@ def assemble(parts: Parts) -> Assembled:
         return follower.final.number > 0 and follower.lag == 0 and await follower.health() is None
 
     limits = SequencingLimits(settings.sequence_interval_ms / 1000, settings.sequence_batch)
-    sequencer = Sequencer(database, queue, settings.origin, parts.log_key, limits, caught_up)
+    known = KnownStatements()
+    sequencer = Sequencer(database, queue, settings.origin, parts.log_key, limits, caught_up, known)
     checker = SignatureChecker(settings.verify_processes)
-    ledger = Ledger(settings, database, parts.network, follower, Issuers(), checker, parts.log_key, queue)
+    admission = Admission(database, Issuers(), checker)
+    acceptance = Acceptance(database, queue, known)
+    ledger = Ledger(settings, database, parts.network, follower, admission, acceptance, parts.log_key, queue)
     anchoring = Anchoring(database, lane, anchors, settings.anchor_interval_ms / 1000)
     reads = LogReads(ledger)
     evidence = EvidenceDesk(ledger, reads, parts.node, profile)

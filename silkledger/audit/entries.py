@@ -1,29 +1,30 @@
 """The log: its tree computed again from its entries, and compared with every anchored root.
 
-1. every leaf's bytes are a signed statement that carries a good signature of the key it names;
-2. what the database says about the leaf is what its bytes say;
-3. the stored tree is the tree of those bytes;
+1. every leaf's bytes are a signed statement or manifest that carries a good signature of the key it names;
+2. the stored tree (its tiles) is the tree of those bytes;
+3. the stored index has exactly the records that the entries and their runs make;
 4. every anchored root of this log is the root of the tree at that size.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.audit.compare import shown
 from silkledger.audit.leaves import CheckedLeaf, checked
+from silkledger.audit.log_index import check_index
 from silkledger.audit.report import Difference
 from silkledger.audit.workers import Workers
 from silkledger.evidence.keccak import keccak256
+from silkledger.log.tiles import HEIGHT, WIDTH, tiles_between
 from silkledger.log.tree import MemoryStore, Node, Tree
 from silkledger.projections.anchors import anchor
-from silkledger.projections.statements import StatementRow, differing_fields, row_of, stored_rows
+from silkledger.projections.log_tiles import tile
+from silkledger.projections.statements import stored_leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +71,14 @@ async def audit_log(
     nodes = MemoryStore()
     tree = Tree(nodes)
     differences: list[Difference] = []
-    stored: deque[StatementRow] = deque()
-
-    async def leaves() -> AsyncIterator[tuple[int, bytes]]:
-        async for row, raw in stored_rows(live):
-            stored.append(row)
-            yield row.leaf_index, raw
-
-    async for item in checked(workers, leaves()):
-        row = stored.popleft()
+    async for item in checked(workers, stored_leaves(live)):
         if item.index != tree.size:
             differences.append(_leaf(database, tree.size, "(row)", "present", "missing"))
             break
-        differences += _check_entry(database, row, item)  # (1) (2)
+        differences += _check_statement(database, item)  # (1)
         tree.append_hash(item.hash)
-    differences += await _check_nodes(database, live, nodes, tree.size)  # (3)
+    differences += await _check_tiles(database, live, nodes, tree.size)  # (2)
+    differences += await check_index(database, live, tree.size)  # (3)
     unavailable = _check_anchors(database, tree, anchors, differences)  # (4)
     return LogAudit(tree.size, len(anchors), tuple(differences), tuple(unavailable))
 
@@ -132,32 +126,32 @@ def _leaf(database: str, index: int, field: str, replayed: str, found: str) -> D
 def _check_statement(database: str, item: CheckedLeaf) -> list[Difference]:
     if item.refused is None:
         return []
-    return [_leaf(database, item.index, "raw", "a signed statement", item.refused)]
+    return [_leaf(database, item.index, "raw", "a signed statement or manifest", item.refused)]
 
 
-def _check_entry(database: str, stored: StatementRow, item: CheckedLeaf) -> list[Difference]:
-    if bad := _check_statement(database, item):
-        return bad
-    computed = row_of(item.index, item.raw)
-    return [
-        _leaf(database, item.index, name, shown(getattr(computed, name)), shown(getattr(stored, name)))
-        for name in differing_fields(stored, computed)
-    ]
-
-
-async def _check_nodes(
+async def _check_tiles(
     database: str, live: AsyncConnection, nodes: MemoryStore, size: int
 ) -> list[Difference]:
-    """Level 0 names the very leaf whose bytes were altered; higher levels are checked likewise."""
+    """Tile level 0 names the very leaf whose bytes were altered; higher levels are checked likewise."""
     differences = []
-    query = text("SELECT level, node_index, hash FROM tree_node ORDER BY level, node_index")
-    for level, index, stored in await live.execute(query):
-        if (index + 1) << level > size:
+    stored = {(row.level, row.number): bytes(row.hashes) for row in await live.execute(tile.select())}
+    expected = tiles_between(0, size)
+    for level, number, width in expected:
+        places = [Node(level * HEIGHT, number * WIDTH + place) for place in range(width)]
+        found = stored.pop((level, number), None)
+        key = f"level={level}, number={number}"
+        if found is None:
+            differences.append(Difference(database, "tile", key, "(row)", "present", "missing"))
             continue
-        (computed,) = nodes.read([Node(level, index)])
-        if computed != bytes(stored):
-            key = f"level={level}, node_index={index}"
+        for place, computed in enumerate(nodes.read(places)):
+            if (at := found[place * 32 : place * 32 + 32]) != computed:
+                field = f"hashes[{place}]"
+                differences.append(Difference(database, "tile", key, field, shown(computed), shown(at)))
+        if len(found) > width * 32:
             differences.append(
-                Difference(database, "tree_node", key, "hash", shown(computed), shown(bytes(stored)))
+                Difference(database, "tile", key, "hashes", f"{width} hashes", f"{len(found)} bytes")
             )
+    for level, number in stored:
+        key = f"level={level}, number={number}"
+        differences.append(Difference(database, "tile", key, "(row)", "absent", "present"))
     return differences

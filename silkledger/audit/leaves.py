@@ -1,4 +1,4 @@
-"""Leaves of a log, checked on all cores: signed statements, with good signatures of the keys they carry."""
+"""Leaves of a log, checked on all cores: statements and manifests with good signatures of the keys they carry."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from silkledger.audit.workers import Workers
+from silkledger.envelope import StatementError
 from silkledger.log.tree import leaf_hash
-from silkledger.statement import StatementError, parse_statement
+from silkledger.projections.statements import parse_entry
 
 CHUNK: Final = 250
 """Leaves that one worker takes at once."""
@@ -25,7 +26,7 @@ class CheckedLeaf:
     hash: bytes
     """RFC 9162 leaf hash."""
     refused: str | None
-    """Why it is no statement of the key it names; None: it is one."""
+    """Why it is no statement or manifest of the key it names; None: it is one."""
 
 
 def check_leaves(raws: Sequence[bytes]) -> list[tuple[bytes, str | None]]:
@@ -38,7 +39,7 @@ def check_leaves(raws: Sequence[bytes]) -> list[tuple[bytes, str | None]]:
 
 def _refused(raw: bytes) -> str | None:
     try:
-        statement = parse_statement(raw)
+        statement = parse_entry(raw)
         key = statement.carried_key()
         if key is not None:
             statement.verify(key)

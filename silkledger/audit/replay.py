@@ -126,7 +126,7 @@ class Replay:
             async with snapshot(name, url) as live:
                 present = await present_tables(live)
                 upto = min(self.final.number, await _final_of(live, present))
-                if "leaf" in present:
+                if "leaf_run" in present:
                     anchors = await self._anchors(upto)
                     findings.add_log(name, await audit_log(name, live, anchors, self._workers), upto)
             tables = [table.name for table in COMPARED if table.name in present]

@@ -225,6 +225,18 @@ def root_of(size: int, read: Callable[[Sequence[Node]], list[bytes]]) -> MerkleR
     return MerkleRoot(fold(read(range_nodes(0, size)))) if size else EMPTY_ROOT
 
 
+def root_of_hashes(leaves: Sequence[bytes]) -> MerkleRoot:
+    """Root over leaf hashes that are all at hand, level by level: the same as appending one by one."""
+    if not leaves:
+        return EMPTY_ROOT
+    row = list(leaves)
+    while len(row) > 1:
+        odd = row[-1:] if len(row) & 1 else []
+        pairs = zip(row[::2], row[1::2], strict=False)
+        row = [hashlib.sha256(b"\x01" + left + right).digest() for left, right in pairs] + odd
+    return MerkleRoot(row[0])
+
+
 def hash_ranges(
     ranges: Sequence[tuple[int, int]], read: Callable[[Sequence[Node]], list[bytes]]
 ) -> list[bytes]:

@@ -1,72 +1,85 @@
-"""The log's entries and what can be read off each: a pure function of the bytes, for services and replay.
+"""The log's entries as stored, and what can be read off each: for services and replay.
 
-`entry` holds what was accepted, exactly as received; `leaf` says where the log put it. Nothing here changes
-after it was written. An auditor who has the entries in leaf order recomputes every `StatementRow` with
-`row_of` and compares it with `stored_rows`.
+`accepted` is one row for each accepted call, `entry_pack` its statements exactly as received, `leaf_run` says
+which of them the log put where. Nothing here changes after it was written, and no column repeats what a
+statement says: an auditor who has the leaves recomputes all that a reader is shown with `row_of`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import astuple, dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    select,
-)
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, SmallInteger, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from silkledger.log.tiles import decode_bundle, encode_bundle
+from silkledger.manifest import SignedManifest, is_manifest, parse_manifest
 from silkledger.statement import SignedStatement, parse_statement
+from silkledger.values import Did
 
 metadata = MetaData()
 
-_SEQUENCE: Final = BigInteger().with_variant(Integer(), "sqlite")
-
-entry = Table(
-    "entry",
+# One accepted call, for ever.
+accepted = Table(
+    "accepted",
     metadata,
     # Order of acceptance.
-    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
-    Column("statement_id", LargeBinary(32), nullable=False, unique=True),
-    # COSE_Sign1 exactly as received: these bytes are the leaf.
-    Column("raw", LargeBinary, nullable=False),
-    Column("document_digest", LargeBinary(32), nullable=False),
-    Column("issuer", String(80), nullable=False),
-    Column("subject", String(512), nullable=False),
-    Column("document_type", String(8), nullable=False),
-    Column("supersedes", LargeBinary(32)),
-    # Unix milliseconds of acceptance, and by when it was promised to be logged.
+    Column("call", BigInteger, primary_key=True, autoincrement=False),
+    # Statements that the call brought, without those that were known.
+    Column("width", SmallInteger, nullable=False),
+    # Unix milliseconds of acceptance, and by when they were promised to be logged.
     Column("accepted_ms", BigInteger, nullable=False),
     Column("log_by_ms", BigInteger, nullable=False),
     # The final block against which the issuer was admitted.
     Column("admission_number", BigInteger, nullable=False),
     Column("admission_hash", LargeBinary(32), nullable=False),
 )
-Index("entry_by_digest", entry.c.document_digest, entry.c.seq)
-Index("entry_by_issuer", entry.c.issuer, entry.c.seq)
-Index("entry_by_subject", entry.c.subject, entry.c.seq)
 
-leaf = Table(
-    "leaf",
+# The statements (or the one manifest) of a call, COSE_Sign1 exactly as received: these bytes are the leaves.
+entry_pack = Table(
+    "entry_pack",
     metadata,
-    # Position in the log, from 0 without gaps. Never changes.
-    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, ForeignKey("entry.seq"), nullable=False, unique=True),
+    Column("call", BigInteger, primary_key=True, autoincrement=False),
+    # Item of the call that comes first in it.
+    Column("first_item", SmallInteger, primary_key=True, autoincrement=False),
+    # How many; each after its length in two bytes (a C2SP entry bundle).
+    Column("width", SmallInteger, nullable=False),
+    Column("entries", LargeBinary, nullable=False),
 )
+
+# The leaves of a manifest's own tree, one after the other: every document of it. A log's mirror has none.
+manifest_pack = Table(
+    "manifest_pack",
+    metadata,
+    # The manifest's statement id.
+    Column("manifest", LargeBinary(32), primary_key=True),
+    Column("first_document", SmallInteger, primary_key=True, autoincrement=False),
+    Column("width", SmallInteger, nullable=False),
+    Column("leaves", LargeBinary, nullable=False),
+)
+
+# Consecutive leaves of the log that are consecutive items of a call. Without gaps from leaf 0 on.
+leaf_run = Table(
+    "leaf_run",
+    metadata,
+    Column("first_leaf", BigInteger, primary_key=True, autoincrement=False),
+    Column("call", BigInteger, nullable=False),
+    Column("first_item", SmallInteger, nullable=False),
+    Column("width", SmallInteger, nullable=False),
+)
+Index("leaf_run_call", leaf_run.c.call, leaf_run.c.first_item, unique=True)
+
+PACK: Final = 128
+"""Most entries of a pack: small enough that reading one entry is cheap, large enough to be few."""
+DOCUMENT_PACK: Final = 512
+"""Most documents of a manifest's pack."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatementRow:
-    """What the log says about one leaf."""
+    """What the log says about one leaf. A manifest as a whole has no document digest: it is empty."""
 
     leaf_index: int
     statement_id: bytes
@@ -77,43 +90,99 @@ class StatementRow:
     supersedes: bytes | None
 
 
-def search_fields(statement: SignedStatement) -> dict[str, object]:
-    """The columns of `entry` that are read off the statement."""
-    return {
-        "statement_id": bytes(statement.id),
-        "raw": statement.raw,
-        "document_digest": bytes(statement.digest),
-        "issuer": str(statement.issuer),
-        "subject": statement.subject,
-        "document_type": str(statement.document_type),
-        "supersedes": None if statement.supersedes is None else bytes(statement.supersedes),
-    }
+def parse_entry(raw: bytes) -> SignedStatement | SignedManifest:
+    """A leaf's bytes. Raises: StatementError for what is neither."""
+    return parse_manifest(raw) if is_manifest(raw) else parse_statement(raw)
+
+
+def audience_of(raw: bytes) -> tuple[Did, ...]:
+    """Who may read the entry beside its issuer, auditors and the operator."""
+    return parse_entry(raw).audience
 
 
 def row_of(leaf_index: int, raw: bytes) -> StatementRow:
-    """What the leaf's bytes say. Raises: StatementError for bytes that are no signed statement."""
-    fields = search_fields(parse_statement(raw))
-    fields.pop("raw")
-    return StatementRow(leaf_index, **fields)  # type: ignore[arg-type]
-
-
-async def stored_rows(
-    connection: AsyncConnection, first: int = 0
-) -> AsyncIterator[tuple[StatementRow, bytes]]:
-    """What the database says, in log order from `first`, each with the leaf's bytes."""
-    columns = [entry.c[name] for name in StatementRow.__slots__[1:]]
-    query = (
-        select(leaf.c.leaf_index, *columns, entry.c.raw)
-        .join(entry, entry.c.seq == leaf.c.seq)
-        .where(leaf.c.leaf_index >= first)
-        .order_by(leaf.c.leaf_index)
+    """What the leaf's bytes say. Raises: StatementError for bytes that are neither statement nor manifest."""
+    item = parse_entry(raw)
+    return StatementRow(
+        leaf_index,
+        bytes(item.id),
+        bytes(item.digest) if isinstance(item, SignedStatement) else b"",
+        str(item.issuer),
+        item.subject,
+        str(item.document_type),
+        None if item.supersedes is None else bytes(item.supersedes),
     )
-    async with connection.stream(query) as rows:
-        async for row in rows:
-            yield StatementRow(*row[:-1]), bytes(row[-1])
 
 
-def differing_fields(stored: StatementRow, recomputed: StatementRow) -> list[str]:
-    """Names of the columns in which a stored row is not what its leaf says."""
-    pairs = zip(StatementRow.__slots__, astuple(stored), astuple(recomputed), strict=True)
-    return [name for name, one, other in pairs if one != other]
+def packs(call: int, raws: Sequence[bytes]) -> list[tuple[int, int, int, bytes]]:
+    """Rows of `entry_pack` for a call's entries."""
+    return [
+        (call, start, len(part := raws[start : start + PACK]), encode_bundle(part))
+        for start in range(0, len(raws), PACK)
+    ]
+
+
+def manifest_packs(manifest: bytes, leaves: bytes, length: int) -> list[tuple[bytes, int, int, bytes]]:
+    """Rows of `manifest_pack` for a manifest's concatenated leaves of `length` bytes each."""
+    step = DOCUMENT_PACK * length
+    return [
+        (manifest, start // length, len(part := leaves[start : start + step]) // length, part)
+        for start in range(0, len(leaves), step)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of `leaf_run`."""
+
+    first_leaf: int
+    call: int
+    first_item: int
+    width: int
+
+    @property
+    def end_leaf(self) -> int:
+        return self.first_leaf + self.width
+
+
+async def entries_of(connection: AsyncConnection, call: int, first: int, end: int) -> list[bytes]:
+    """Items [first, end) of a call, as received; fewer where the database lacks some.
+
+    Raises: TileError for a pack that is none.
+    """
+    query = (
+        select(entry_pack)
+        .where(entry_pack.c.call == call, entry_pack.c.first_item < end)
+        .where(entry_pack.c.first_item > first - PACK)
+        .order_by(entry_pack.c.first_item)
+    )
+    found: list[bytes] = []
+    for row in (await connection.execute(query)).all():
+        items = decode_bundle(bytes(row.entries), row.width)
+        found += items[max(0, first - row.first_item) : max(0, end - row.first_item)]
+    return found
+
+
+async def runs_from(connection: AsyncConnection, leaf: int, limit: int = 64) -> list[Run]:
+    """Runs in log order, from the one that holds the leaf (or the first after it)."""
+    start = select(leaf_run.c.first_leaf).where(leaf_run.c.first_leaf <= leaf)
+    begin = await connection.scalar(start.order_by(leaf_run.c.first_leaf.desc()).limit(1))
+    query = select(leaf_run).where(leaf_run.c.first_leaf >= (leaf if begin is None else begin))
+    rows = (await connection.execute(query.order_by(leaf_run.c.first_leaf).limit(limit))).all()
+    runs = [Run(*row) for row in rows]
+    return [run for run in runs if run.end_leaf > leaf]
+
+
+async def stored_leaves(connection: AsyncConnection, first: int = 0) -> AsyncIterator[tuple[int, bytes]]:
+    """(leaf index, bytes) as the database has them, in log order from leaf `first`.
+
+    Stops being consecutive where the database is damaged: whoever reads compares the indices.
+    """
+    at = first
+    while runs := await runs_from(connection, at):
+        for run in runs:
+            skip = max(0, at - run.first_leaf)
+            items = await entries_of(connection, run.call, run.first_item + skip, run.first_item + run.width)
+            for offset, raw in enumerate(items, run.first_leaf + skip):
+                yield offset, raw
+            at = run.end_leaf

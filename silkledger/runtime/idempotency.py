@@ -8,9 +8,11 @@ called in the same transaction as the effect, so that either both exist or neith
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from google.protobuf.message import Message
-from sqlalchemy import Column, LargeBinary, MetaData, String, Table, select
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,6 +37,22 @@ idempotency = Table(
     Column("response", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
+
+
+class RequestKey(NamedTuple):
+    """What a request id is unique within. The id in lower case."""
+
+    organisation: str
+    method: str
+    request_id: str
+
+
+class Remembered(NamedTuple):
+    """A request that was answered: its fingerprint, and the first response."""
+
+    key: RequestKey
+    fingerprint: bytes
+    response: bytes
 
 
 def fingerprint_of(request: Message) -> bytes:
@@ -95,3 +113,31 @@ async def remember(
     )
     if result.rowcount == 0:
         raise RequestInFlight(request_id)
+
+
+async def replay_all(connection: AsyncConnection, keys: Sequence[RequestKey]) -> dict[RequestKey, Remembered]:
+    """`replay` for many requests at once: those that were answered before. Compares no fingerprint."""
+    row = idempotency.c
+    place = tuple_(row.organisation, row.method, row.request_id)
+    query = select(idempotency).where(place.in_([tuple(key) for key in keys]))
+    found = {}
+    for item in (await connection.execute(query)).all():
+        key = RequestKey(item.organisation, item.method, item.request_id)
+        found[key] = Remembered(key, bytes(item.fingerprint), bytes(item.response))
+    return found
+
+
+async def remember_all(connection: AsyncConnection, rows: Sequence[Remembered]) -> set[RequestKey]:
+    """`remember` for many requests at once. Returns those that are stored by this transaction: any other was
+    committed by another one since `replay_all`, and nothing of it must stay.
+    """
+    if not rows:
+        return set()
+    dialect = postgresql if connection.dialect.name == POSTGRESQL else sqlite
+    row = idempotency.c
+    values = [
+        {**item.key._asdict(), "fingerprint": item.fingerprint, "response": item.response} for item in rows
+    ]
+    statement = dialect.insert(idempotency).values(values).on_conflict_do_nothing()
+    statement = statement.returning(row.organisation, row.method, row.request_id)
+    return {RequestKey(*item) for item in (await connection.execute(statement)).all()}

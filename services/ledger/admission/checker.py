@@ -10,9 +10,15 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from typing import Final
+from typing import Any, Final
 
-from services.ledger.domain import Admitted, IssuerKeys, Violation, admit_statements
+from services.ledger.domain import (
+    CheckedRun,
+    IssuerKeys,
+    check_manifest,
+    check_statements,
+    join_runs,
+)
 from silkledger.runtime.telemetry import logger
 
 AUTOMATIC: Final = -1
@@ -59,31 +65,34 @@ class SignatureChecker:
             await asyncio.gather(*warm, return_exceptions=True)
         await stop.wait()
 
-    async def check(self, raws: Sequence[bytes], issuer: IssuerKeys) -> list[Admitted | Violation]:
-        """One result per statement, in order."""
+    async def check(self, raws: Sequence[bytes], issuer: IssuerKeys) -> CheckedRun:
+        """All statements of a call."""
         if len(raws) <= INLINE:
-            return admit_statements(0, raws, issuer)
+            return check_statements(0, raws, issuer)
+        work = [
+            (check_statements, first, raws[first : first + CHUNK], issuer)
+            for first in range(0, len(raws), CHUNK)
+        ]
+        return join_runs(await self._run_all(work))
+
+    async def check_manifest(self, raw: bytes, leaves: bytes, issuer: IssuerKeys) -> CheckedRun:
+        """A manifest and the leaves of its documents."""
+        (run,) = await self._run_all([(check_manifest, raw, leaves, issuer)])
+        return run
+
+    async def _run_all(self, work: Sequence[tuple[Any, ...]]) -> list[CheckedRun]:
+        """Each (function, argument, …) in a verifying process; in a thread if there is none, or one died."""
+        loop = asyncio.get_running_loop()
         pool = self._pool
         if pool is not None:
             try:
-                return await self._check_in(pool, raws, issuer)
+                return list(await asyncio.gather(*(loop.run_in_executor(pool, *call) for call in work)))
             except BrokenProcessPool:
                 logger().error("verifying_process_died", processes=self._processes)
                 if self._pool is pool:
                     self._pool = self._new_pool()
                     pool.shutdown(wait=False)
-        return await asyncio.to_thread(admit_statements, 0, raws, issuer)
-
-    @staticmethod
-    async def _check_in(
-        pool: ProcessPoolExecutor, raws: Sequence[bytes], issuer: IssuerKeys
-    ) -> list[Admitted | Violation]:
-        loop = asyncio.get_running_loop()
-        runs = [
-            loop.run_in_executor(pool, admit_statements, first, raws[first : first + CHUNK], issuer)
-            for first in range(0, len(raws), CHUNK)
-        ]
-        return [result for run in await asyncio.gather(*runs) for result in run]
+        return [await asyncio.to_thread(*call) for call in work]
 
     def close(self) -> None:
         if self._pool is not None:

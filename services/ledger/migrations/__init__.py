@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 
 from services.ledger import storage
+from services.ledger.sequencing import pending
 from silkledger.evm.tables import CHAIN_TABLES, LANE_TABLES
-from silkledger.projections import anchors, calls, histories, statements
+from silkledger.projections import anchors, calls, histories, log_index, log_tiles, statements
 from silkledger.runtime import idempotency
 from silkledger.runtime.migrations import collect
 
@@ -17,6 +18,9 @@ def metadata() -> MetaData:
         CHAIN_TABLES,
         LANE_TABLES,
         statements.metadata,
+        log_tiles.metadata,
+        log_index.metadata,
+        pending.metadata,
         anchors.metadata,
         calls.TABLES,
         histories.TABLES,

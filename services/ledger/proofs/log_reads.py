@@ -17,7 +17,6 @@ from silkledger.log.tree import ProofInvalid
 from silkledger.projections.anchors import first_covering
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.errors import Forbidden
-from silkledger.statement import parse_statement
 from silkledger.values import MerkleRoot
 
 
@@ -123,6 +122,6 @@ class LogReads:
             head = await storage.checkpoint_at(connection)
             rows = await storage.logged_entries(connection, start, page_size or 100)
         for row in rows:
-            if not may_read_entry(caller.did, caller.roles, row.issuer, parse_statement(row.raw).audience):
+            if not may_read_entry(caller.did, caller.roles, row.issuer, row.audience):
                 raise Forbidden("entries are for their issuer, their audience, auditors and the operator")
         return rows, 0 if head is None else head.tree_size

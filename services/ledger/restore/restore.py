@@ -8,33 +8,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import astuple, dataclass
+from itertools import groupby, islice
 from typing import Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
-from services.ledger.sequencing.log_tree import open_tree
+from services.ledger.index.merging import add_segment
+from services.ledger.reading.entries import EntryRow, entry_row
+from services.ledger.sequencing.batch import make_batch
+from services.ledger.sequencing.bulk import insert_rows, take_calls
+from services.ledger.sequencing.log_tree import append_batch, open_tree
+from services.ledger.sequencing.pending import WaitingCall, types_text
 from services.ledger.storage import CheckpointRow
 from silkledger.evm.contracts import Network, view
 from silkledger.evm.port import Node
 from silkledger.evm.tables import LANE
 from silkledger.log.checkpoint import Checkpoint, LogVerifierKey
+from silkledger.log.index import manifest_records, statement_records
 from silkledger.log.tiles import node_in_tile, tile_of
-from silkledger.log.tree import EMPTY_ROOT, Tree, leaf_hash, root_of
+from silkledger.log.tree import EMPTY_ROOT, leaf_hash, root_of
 from silkledger.mirror.directory import MirrorDirectory
 from silkledger.mirror.verify import read_entries, verify_mirror
 from silkledger.projections.anchors import CONTRACT
-from silkledger.projections.statements import entry, search_fields
+from silkledger.projections.statements import packs
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database, advisory_lock
-from silkledger.statement import parse_statement
 from silkledger.values import Address, BlockRef
 
 BATCH: Final = 1_000
-"""Entries written in one statement of SQL."""
+"""Entries written at once."""
 
 
 class RestoreRefused(Exception):
@@ -164,43 +169,65 @@ async def _state(connection: AsyncConnection, size: int, root_at: Callable[[int]
 async def _write(
     connection: AsyncConnection, mirror: MirrorDirectory, old: int, head: Checkpoint, at: BlockRef
 ) -> None:
-    tree, nodes = await open_tree(connection, old)
+    """The entries as calls of their own. What waits in the queue and is among them gets no second leaf."""
     now_ms = time.time_ns() // 1_000_000
+    size = old
     for raws in _batches(read_entries(mirror, old, head.size)):
-        await _write_batch(connection, tree, raws, _terms(now_ms, at))
-    await storage.insert_nodes(connection, nodes.written)
+        size, root = await _write_batch(connection, size, raws, (now_ms, now_ms, at.number, bytes(at.hash)))
+        if size == head.size and root != bytes(head.root):
+            raise RestoreRefused("MIRROR_OTHER_HISTORY", "the mirror changed while it was read")
     note = mirror.checkpoint()
-    if tree.root() != head.root or note is None:
+    if size != head.size or note is None:
         raise RestoreRefused("MIRROR_OTHER_HISTORY", "the mirror changed while it was read")
     await storage.insert_checkpoint(connection, CheckpointRow(head.size, bytes(head.root), note), now_ms)
 
 
 async def _write_batch(
-    connection: AsyncConnection, tree: Tree, raws: Sequence[bytes], terms: dict[str, object]
-) -> None:
-    """Entries that the database had accepted and not logged keep what it knows of them."""
-    statements = [parse_statement(raw) for raw in raws]
-    ids = [bytes(item.id) for item in statements]
-    accepted = await storage.entries_by_id(connection, ids)
-    missing = [search_fields(item) | terms for item in statements if bytes(item.id) not in accepted]
-    if missing:
-        await connection.execute(insert(entry), missing)
-    known = await storage.entries_by_id(connection, ids)
-    if any(known[key].raw != raw for key, raw in zip(ids, raws, strict=True)):
-        raise RestoreRefused("DATABASE_DAMAGED", "an accepted entry has other bytes than the mirrored one")
-    await storage.assign_leaves(connection, tree.size, [known[key].seq for key in ids])
-    for raw in raws:
-        tree.append_hash(leaf_hash(raw))
+    connection: AsyncConnection, size: int, raws: Sequence[bytes], terms: tuple[int, int, int, bytes]
+) -> tuple[int, bytes]:
+    """Size and root of the log with these entries.
+
+    Time and block of acceptance are in no mirror (`terms` are those of the restoring), and neither are the
+    documents of a manifest: they are missing until its holder submits it again.
+    """
+    _, nodes = await open_tree(connection, size)
+    groups = [list(group) for _, group in groupby(map(_entry, raws), key=lambda item: item.issuer)]
+    numbers = await take_calls(connection, len(groups))
+    calls = [_call(number, group) for number, group in zip(numbers, groups, strict=True)]
+    batch = make_batch(size, calls, {})
+    if len(batch.leaf_hashes) != len(raws):
+        raise RestoreRefused("MIRROR_OTHER_HISTORY", "the mirror holds a statement twice")
+    grown = append_batch(nodes, size, batch.leaf_hashes)
+    for call, group in zip(calls, groups, strict=True):
+        await insert_rows(connection, "accepted", [(call.call, call.width, *terms)])
+        await insert_rows(connection, "entry_pack", packs(call.call, [item.raw for item in group]))
+    await insert_rows(connection, "leaf_run", [astuple(run) for run in batch.runs])
+    await insert_rows(connection, "tile", nodes.grown_tiles(size, grown[0]))
+    await add_segment(connection, size, grown[0], batch.records)
+    return grown
 
 
-def _terms(now_ms: int, at: BlockRef) -> dict[str, object]:
-    """Time and block of acceptance are in no mirror: a restored entry has those of its restoring."""
-    return {
-        "accepted_ms": now_ms,
-        "log_by_ms": now_ms,
-        "admission_number": at.number,
-        "admission_hash": bytes(at.hash),
-    }
+def _entry(raw: bytes) -> EntryRow:
+    return entry_row(raw, 0, 0, None)
+
+
+def _call(number: int, group: Sequence[EntryRow]) -> WaitingCall:
+    """Consecutive entries of one issuer as a call."""
+    records = []
+    for item, row in enumerate(group):
+        if row.manifest_size is None:
+            records.append(statement_records(item, row.statement_id, row.document_digest, row.subject))
+        else:
+            records.append(manifest_records(row.statement_id, row.subject, (), item))
+    return WaitingCall(
+        number,
+        len(group),
+        group[0].issuer,
+        types_text([row.document_type for row in group]),
+        b"".join(row.statement_id for row in group),
+        b"".join(leaf_hash(row.raw) for row in group),
+        b"".join(records),
+    )
 
 
 def _batches(entries: Iterator[bytes]) -> Iterator[list[bytes]]:

@@ -1,13 +1,15 @@
-"""The log's tree over the database: proofs and roots of any size that ever was, in O(log n) rows."""
+"""The log's tree over its stored tiles: proofs and roots of any size that ever was, in O(log n) rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
+from silkledger.log.tiles import HEIGHT, WIDTH, TileError, node_in_tile, tiles_between
 from silkledger.log.tree import (
     Node,
     Tree,
@@ -28,6 +30,7 @@ class Nodes:
 
     loaded: dict[tuple[int, int], bytes] = field(default_factory=dict)
     written: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     def read(self, nodes: Sequence[Node]) -> list[bytes]:
         """Raises: KeyError for a node that is neither."""
@@ -37,10 +40,54 @@ class Nodes:
         self.written[node] = value
 
     async def load(self, connection: AsyncConnection, nodes: Sequence[Node]) -> None:
-        """Fetch what is not at hand, in one query."""
+        """Hash what is not at hand from its tiles, all fetched in one query. A node of which the tiles do
+        not hold everything stays missing.
+        """
         missing = [node for node in nodes if node not in self.loaded and node not in self.written]
-        if missing:
-            self.loaded.update(await storage.load_nodes(connection, missing))
+        places = {node: _tile_place(node) for node in missing}
+        wanted = [place for place in dict.fromkeys(places.values()) if place not in self.tiles]
+        if wanted:
+            self.tiles.update(await storage.load_tiles(connection, wanted))
+        for node, place in places.items():
+            try:
+                self.loaded[node] = node_in_tile(node, self.tiles[place])
+            except (KeyError, TileError):
+                continue
+
+    def grown_tiles(self, old_size: int, size: int) -> list[tuple[int, int, bytes]]:
+        """Rows of the tiles that growing from `old_size` to `size` makes or widens. The last tiles of
+        the old tree must be at hand: `open_tree` has loaded them.
+
+        Raises: KeyError when one is missing.
+        """
+        rows = []
+        for level, number, width in tiles_between(old_size, size):
+            before = min(WIDTH, max(0, (old_size >> (level * HEIGHT)) - number * WIDTH))
+            kept = self.tiles[(level, number)][: before * HASH] if before else b""
+            first = number * WIDTH
+            new = [self.written[(level * HEIGHT, first + place)] for place in range(before, width)]
+            rows.append((level, number, kept + b"".join(new)))
+        return rows
+
+
+def _tile_place(node: Node) -> tuple[int, int]:
+    """(level, number) of the tile from which the node is hashed."""
+    level, rise = divmod(node.level, HEIGHT)
+    return level, (node.position << rise) // WIDTH
+
+
+def edge_tiles(size: int) -> list[tuple[int, int]]:
+    """(level, number) of the tiles at the right edge of a tree of `size` that are not full."""
+    places, level = [], 0
+    while count := size >> (level * HEIGHT):
+        if count % WIDTH:
+            places.append((level, count // WIDTH))
+        level += 1
+    return places
+
+
+HASH: Final = 32
+"""Bytes of a hash."""
 
 
 def _nodes_of(ranges: Sequence[tuple[int, int]]) -> list[Node]:
@@ -54,6 +101,7 @@ async def open_tree(connection: AsyncConnection, size: int) -> tuple[Tree, Nodes
         KeyError: the database lacks a node of that size.
     """
     nodes = Nodes()
+    nodes.tiles.update(await storage.load_tiles(connection, edge_tiles(size)))
     await nodes.load(connection, range_nodes(0, size))
     return Tree(nodes, size), nodes
 
@@ -65,10 +113,10 @@ def append_batch(nodes: Nodes, size: int, leaves: Sequence[bytes]) -> tuple[int,
     the complete nodes of the old size, as `open_tree` loads them.
     """
     level, start, row = 0, size, list(leaves)
+    written = nodes.written
     while row:
-        nodes.written.update(
-            zip(((level, place) for place in range(start, start + len(row))), row, strict=True)
-        )
+        for place, value in enumerate(row, start):
+            written[(level, place)] = value
         if start & 1:
             start -= 1
             row = [*nodes.read([Node(level, start)]), *row]

@@ -5,7 +5,7 @@ open.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
@@ -21,6 +21,8 @@ class Queue:
         self.waiting = 0
         self.arriving = 0
         """Statements of the calls under way: they take memory before they wait."""
+        self.ids: set[bytes] = set()
+        """Statement ids that this process accepted and has not logged."""
         self.arrived = asyncio.Event()
         self.open = False
         """Set once the log was found to extend what it published and anchored. Nothing is accepted before."""
@@ -55,7 +57,20 @@ class Queue:
         finally:
             self.arriving -= arriving
 
-    def add(self, arrived: int) -> None:
-        """After the commit: so many more wait."""
-        self.waiting += arrived
+    @contextmanager
+    def committing(self, ids: Sequence[bytes]) -> Iterator[None]:
+        """Around the commit of accepted statements: they wait from now on, unless the commit fails."""
+        self.ids.update(ids)
+        self.waiting += len(ids)
+        try:
+            yield
+        except BaseException:
+            self.taken(ids)
+            raise
         self.arrived.set()
+
+    def taken(self, ids: Iterable[bytes]) -> None:
+        """These do not wait any more."""
+        before = len(self.ids)
+        self.ids.difference_update(ids)
+        self.waiting = max(0, self.waiting - (before - len(self.ids)))

@@ -11,21 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import astuple, dataclass
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
+from services.ledger.index.known import KnownStatements
+from services.ledger.index.merging import Merging, add_segment
 from services.ledger.sequencing import bulk
+from services.ledger.sequencing.batch import Batch, make_batch
 from services.ledger.sequencing.log_tree import Nodes, append_batch, check_extends, open_tree
+from services.ledger.sequencing.pending import waiting_calls, waiting_items
 from services.ledger.sequencing.queue import Queue
 from services.ledger.storage import CheckpointRow
 from silkledger.keys import PrivateKey
 from silkledger.log.checkpoint import Checkpoint, sign_checkpoint
-from silkledger.log.tree import EMPTY_ROOT, ProofInvalid, leaf_hash
+from silkledger.log.tree import EMPTY_ROOT, ProofInvalid
 from silkledger.projections.anchors import anchored_head, rewritten
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database, advisory_lock
@@ -49,6 +54,16 @@ class SequencingLimits:
     batch: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Grown:
+    """A batch, and what it makes of the tree."""
+
+    batch: Batch
+    size: int
+    root: bytes
+    tiles: list[tuple[int, int, bytes]]
+
+
 class Sequencer:
     """The one writer of the log. On PostgreSQL a lock in the transaction keeps it the only one."""
 
@@ -60,6 +75,7 @@ class Sequencer:
         log_key: PrivateKey,
         limits: SequencingLimits,
         caught_up: Callable[[], Awaitable[bool]],
+        known: KnownStatements | None = None,
     ) -> None:
         self._database = database
         self._queue = queue
@@ -67,6 +83,8 @@ class Sequencer:
         self._log_key = log_key
         self._limits = limits
         self._caught_up = caught_up
+        self._known = known or KnownStatements()
+        self._merging = Merging(database, self._writing)
 
     async def health(self) -> str | None:
         """None when well, else a sentence."""
@@ -85,6 +103,7 @@ class Sequencer:
             self._queue.arrived.clear()
             try:
                 made = await self.step()
+                merged = await self._merging.step()
             except LogInconsistent as error:
                 self._queue.halted = str(error)
                 logger().critical("log_halted", origin=self._origin, why=str(error))
@@ -95,8 +114,8 @@ class Sequencer:
                 continue
             if made:
                 last = time.monotonic()
-                if made == self._limits.batch:
-                    continue
+            if self._queue.waiting >= self._limits.batch or (merged and not made):
+                continue
             await self._wait(stop, last)
         await stop.wait()
 
@@ -113,33 +132,52 @@ class Sequencer:
             await _pause(stop, remaining)
 
     async def step(self) -> int:
-        """One batch; returns how many entries it logged.
+        """One batch; returns how many statements it took off the queue.
+
+        1. one state of the database is read: the published tree, what is anchored, and what waits; 2. the
+        grown tree is made and proven to extend both; 3. it is written, if nothing was published meanwhile.
 
         Raises:
             LogInconsistent: nothing was written, and the log must halt.
         """
+        async with self._database.read() as connection:
+            opened = await self._open(connection)  # (1)
+            grown = None if opened is None else await self._grow(connection, *opened)  # (2)
+            waiting = await waiting_items(connection) if not self._queue.open else None
+        if opened is None:
+            await self._begin()
+            return await self.step()
+        if grown is not None:
+            if not await self._write(grown):  # (3)
+                return 0
+            reach(Failpoint.INTEGRATE_COMMITTED)
+            self._queue.taken(grown.batch.ids)
+        if waiting is not None:
+            self._queue.waiting = max(self._queue.waiting, waiting)
+            self._queue.open = True
+        return 0 if grown is None else grown.batch.items
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction of the log's one writer."""
         async with self._database.write() as connection:
             await advisory_lock(connection, f"sequence/{self._origin}")
-            head, nodes = await self._open(connection)
-            waiting = await bulk.pending_entries(connection, self._limits.batch)
-            if waiting:
-                reach(Failpoint.SEQUENCE_TAKEN)
-                await self._grow(connection, head, nodes, waiting)
-                reach(Failpoint.INTEGRATE_WRITTEN)
-            left = await storage.pending_count(connection) if waiting or not self._queue.open else None
-        if waiting:
-            reach(Failpoint.INTEGRATE_COMMITTED)
-        if left is not None:
-            self._queue.waiting = left
-        self._queue.open = True
-        return len(waiting)
+            yield connection
 
-    async def _open(self, connection: AsyncConnection) -> tuple[CheckpointRow, Nodes]:
-        """Head and nodes of the tree as published, after checking that the database still holds just that."""
+    async def _begin(self) -> None:
+        """Publish the empty log, unless another process just did."""
+        async with self._writing() as connection:
+            if await storage.checkpoint_at(connection) is None:
+                await self._publish(connection, 0, bytes(EMPTY_ROOT))
+
+    async def _open(self, connection: AsyncConnection) -> tuple[CheckpointRow, Nodes] | None:
+        """Head and nodes of the tree as published, after checking that the database still holds just that.
+        None where nothing was ever published.
+        """
         head = await storage.checkpoint_at(connection)
         size = await storage.leaf_count(connection)
         if head is None and size == 0:
-            head = await self._publish(connection, 0, bytes(EMPTY_ROOT))
+            return None
         if head is None or size != head.tree_size:
             published = "nothing" if head is None else f"{head.tree_size} leaves"
             raise LogInconsistent(f"the database holds {size} leaves, the last checkpoint {published}")
@@ -168,25 +206,44 @@ class Sequencer:
             raise LogInconsistent(f"{anchored.size} leaves are anchored, the database holds {head[0]}")
         await check_extends(connection, nodes, (anchored.size, anchored.root), head)
 
-    async def _grow(
-        self,
-        connection: AsyncConnection,
-        head: CheckpointRow,
-        nodes: Nodes,
-        waiting: list[tuple[int, bytes]],
-    ) -> None:
-        new = append_batch(nodes, head.tree_size, [leaf_hash(raw) for _, raw in waiting])
+    async def _grow(self, connection: AsyncConnection, head: CheckpointRow, nodes: Nodes) -> _Grown | None:
+        """What the waiting calls make of the tree; None where none waits. Raises: LogInconsistent."""
+        waiting = await waiting_calls(connection, self._limits.batch)
+        if not waiting:
+            return None
+        reach(Failpoint.SEQUENCE_TAKEN)
+        ids = [item for call in waiting for item in call.id_list()]
+        batch = make_batch(head.tree_size, waiting, await self._known.logged(connection, ids))
+        if not batch.leaf_hashes:
+            return _Grown(batch, head.tree_size, head.root, [])
         try:
-            await check_extends(connection, nodes, (head.tree_size, head.root), new)
-            await self._check_anchored(connection, nodes, new)
+            size, root = append_batch(nodes, head.tree_size, batch.leaf_hashes)
+            await check_extends(connection, nodes, (head.tree_size, head.root), (size, root))
+            await self._check_anchored(connection, nodes, (size, root))
+            tiles = nodes.grown_tiles(head.tree_size, size)
         except (ProofInvalid, KeyError) as error:
             raise LogInconsistent(f"the new tree does not extend what was published: {error}") from None
         reach(Failpoint.INTEGRATE_GROWN)
-        await bulk.assign_leaves(connection, head.tree_size, [seq for seq, _ in waiting])
-        reach(Failpoint.SEQUENCE_ASSIGNED)
-        await bulk.insert_nodes(connection, nodes.written)
-        reach(Failpoint.INTEGRATE_STORED)
-        await self._publish(connection, *new)
+        return _Grown(batch, size, root, tiles)
+
+    async def _write(self, grown: _Grown) -> bool:
+        """One commit: leaves, tiles, index, queue, checkpoint. False if the log has grown meanwhile."""
+        batch = grown.batch
+        async with self._writing() as connection:
+            head = await storage.checkpoint_at(connection)
+            if head is None or head.tree_size != batch.first_leaf:
+                return False
+            await bulk.delete_calls(connection, batch.calls)
+            await bulk.insert_rows(connection, "leaf_run", [astuple(run) for run in batch.runs])
+            reach(Failpoint.SEQUENCE_ASSIGNED)
+            await bulk.insert_rows(connection, "tile", grown.tiles)
+            if batch.records:
+                await add_segment(connection, batch.first_leaf, batch.end_leaf, batch.records)
+            reach(Failpoint.INTEGRATE_STORED)
+            if grown.size > batch.first_leaf:
+                await self._publish(connection, grown.size, grown.root)
+            reach(Failpoint.INTEGRATE_WRITTEN)
+        return True
 
     async def _publish(self, connection: AsyncConnection, size: int, root: bytes) -> CheckpointRow:
         note = sign_checkpoint(Checkpoint(self._origin, size, MerkleRoot(root)), self._log_key)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ledger import storage
 from services.ledger.domain import Stage
 from services.ledger.errors import FieldRefused
-from services.ledger.storage import Search
+from services.ledger.storage import Place, Search
 from services.ledger.use_cases import Ledger, StatementView
 from services.ledger.verification.verdicts import (
     Blocks,
@@ -74,7 +74,8 @@ class Verifier:
             )
         async with self._ledger.database.read() as connection:
             at = await storage.block_ref(connection, number)
-            rows = await storage.search_entries(connection, Search(document_digest=digest), 0, MAX_STATEMENTS)
+            wanted = Search(document_digest=digest)
+            rows = await storage.search_entries(connection, wanted, Place(), MAX_STATEMENTS)
             judged = []
             for row in rows:
                 view = await self._ledger.view(connection, caller, row)

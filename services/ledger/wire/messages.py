@@ -43,6 +43,18 @@ def registration(accepted: Registration) -> bytes:
     ).SerializeToString()
 
 
+def manifest_registration(accepted: Registration) -> bytes:
+    """The serialised response to a manifest, as it is stored with the request id."""
+    return pb.RegisterManifestResponse(
+        statement_id=accepted.statement_ids[0],
+        already_registered=not accepted.new[0],
+        promise=accepted.promise,
+        accepted_at=timestamp(accepted.accepted_ms),
+        log_by=timestamp(accepted.log_by_ms),
+        admission_block=block(accepted.admission),
+    ).SerializeToString()
+
+
 def anchor(found: Anchored) -> pb.Anchor:
     return pb.Anchor(
         block=block(found.block), transaction_hash=found.tx_hash, tree_size=found.size, root=found.root
@@ -63,6 +75,11 @@ def statement(view: StatementView) -> pb.Statement:
         accepted_at=timestamp(row.accepted_ms),
         supersedes=row.supersedes or b"",
     )
+    if row.manifest_size is not None:
+        made.manifest_size = row.manifest_size
+    if row.document is not None:
+        made.document_index = row.document.index
+        made.document_leaf = row.document.leaf if view.readable else b""
     if row.leaf_index is not None:
         made.leaf_index = row.leaf_index
     if view.anchor is not None:

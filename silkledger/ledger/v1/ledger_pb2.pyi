@@ -400,13 +400,18 @@ class ListStatementsRequest(_message.Message):
     ACCEPTED_UNTIL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SALTED_SUBJECT_FIELD_NUMBER: _builtins.int
     document_digest: _builtins.bytes
-    """At least one of digest, subject, issuer is required."""
+    """At least one of digest, subject, salted subject, issuer is required."""
     subject: _builtins.str
     issuer: _builtins.str
     document_type: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
+    salted_subject: _builtins.bytes
+    """Of a document of a manifest: SHA-256 of a tag, the manifest's salt and the subject
+    (docs/formats/manifest.md).
+    """
     @_builtins.property
     def accepted_from(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -422,10 +427,11 @@ class ListStatementsRequest(_message.Message):
         accepted_until: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        salted_subject: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_from", b"accepted_from", "accepted_until", b"accepted_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_from", b"accepted_from", "accepted_until", b"accepted_until", "document_digest", b"document_digest", "document_type", b"document_type", "issuer", b"issuer", "page_size", b"page_size", "page_token", b"page_token", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_from", b"accepted_from", "accepted_until", b"accepted_until", "document_digest", b"document_digest", "document_type", b"document_type", "issuer", b"issuer", "page_size", b"page_size", "page_token", b"page_token", "salted_subject", b"salted_subject", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -201,10 +201,12 @@ class Ledger:
         engine = create_async_engine(parse_url(self.database_url))
         counts = {}
         async with engine.connect() as connection:
-            for table in ("entry", "idempotency", "audit", "relayed_call"):
+            for table in ("accepted", "idempotency", "audit", "relayed_call"):
                 counts[table] = int(
                     (await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
                 )
+            entries = await connection.execute(text("SELECT coalesce(sum(width), 0) FROM entry_pack"))
+            counts["entries"] = int(entries.scalar_one())
         await engine.dispose()
         return counts
 

@@ -102,7 +102,7 @@ async def test_the_same_request_id_at_once_is_accepted_once(ledger: Ledger, agen
     responses = await asyncio.gather(*(call() for _ in range(5)))
     assert all(response == responses[0] for response in responses)
     after = await ledger.rows()
-    assert (after["entry"] - before["entry"], after["idempotency"] - before["idempotency"]) == (1, 1)
+    assert (after["entries"] - before["entries"], after["idempotency"] - before["idempotency"]) == (1, 1)
 
 
 async def test_the_same_request_id_with_other_content_is_a_conflict(ledger: Ledger, agency: Any) -> None:
@@ -125,7 +125,7 @@ async def test_a_statement_already_registered_is_not_logged_twice(ledger: Ledger
     again = await agency.RegisterStatements(register(raw, ledger.statement(ledger.founded.agency), raw))
     assert [item.already_registered for item in again.statements] == [True, False, True]
     assert again.statements[0].statement_id == first.statements[0].statement_id
-    assert (await ledger.rows())["entry"] == before["entry"] + 1
+    assert (await ledger.rows())["entries"] == before["entries"] + 1
 
 
 def _high_s(raw: bytes) -> bytes:

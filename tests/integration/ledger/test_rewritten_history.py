@@ -21,7 +21,9 @@ from silkledger.keys.account import Account
 from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.ledger.v1 import ledger_pb2_grpc as rpc
 from silkledger.log.checkpoint import Checkpoint, LogVerifierKey, sign_checkpoint, verify_cosignature
-from silkledger.log.tree import MemoryStore, Tree
+from silkledger.log.tiles import decode_bundle
+from silkledger.log.tree import Tree, leaf_hash
+from silkledger.projections.statements import packs
 from silkledger.registry.histories import origin_id
 from silkledger.witness.request import AddCheckpoint
 from silkledger.witness.state import WitnessState
@@ -52,26 +54,22 @@ class Operator:
         self.database = service.directory / "ledger.sqlite"
 
     def leaves(self) -> list[bytes]:
-        query = "SELECT raw FROM leaf JOIN entry USING (seq) ORDER BY leaf_index"
         with closing(sqlite3.connect(self.database)) as database:
-            return [bytes(row[0]) for row in database.execute(query)]
+            rows = database.execute("SELECT width, entries FROM entry_pack ORDER BY call").fetchall()
+            return [raw for width, entries in rows for raw in decode_bundle(entries, width)]
 
-    def rewrite(self, index: int, raws: list[bytes]) -> None:
-        """Puts other bytes in the place of a leaf and integrates again: a database without a trace of it."""
-        store = MemoryStore()
-        tree = Tree(store)
+    def rewrite(self, raws: list[bytes]) -> None:
+        """Puts other bytes in the leaves' place and integrates again: a database without a trace of it."""
+        tree = Tree()
         tree.extend(raws)
         head = Checkpoint(self.service.origin, tree.size, tree.root())
         note = sign_checkpoint(head, self.service.log_key)
-        nodes = [
-            (level, at, value) for level, row in enumerate(store._levels) for at, value in enumerate(row)
-        ]
         with closing(sqlite3.connect(self.database)) as database, database:
-            (seq,) = database.execute("SELECT seq FROM leaf WHERE leaf_index = ?", (index,)).fetchone()
-            change = "UPDATE entry SET raw = ?, statement_id = ? WHERE seq = ?"
-            database.execute(change, (raws[index], bytes(id_of(raws[index])), seq))
-            database.execute("DELETE FROM tree_node")
-            database.executemany("INSERT INTO tree_node VALUES (?, ?, ?)", nodes)
+            (call,) = database.execute("SELECT call FROM leaf_run WHERE first_leaf = 0").fetchone()
+            database.execute("DELETE FROM entry_pack WHERE call = ?", (call,))
+            database.executemany("INSERT INTO entry_pack VALUES (?, ?, ?, ?)", packs(call, raws))
+            hashes = b"".join(leaf_hash(raw) for raw in raws)
+            database.execute("UPDATE tile SET hashes = ? WHERE level = 0", (hashes,))
             database.execute("DELETE FROM checkpoint")
             row = (head.size, bytes(head.root), note, time.time_ns() // 1_000_000)
             database.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?)", row)
@@ -158,7 +156,7 @@ async def test_an_operator_who_rewrites_history_loses(own: Ledger, tmp_path: Pat
     state.close()
 
     # The database rewritten without a trace: the service signs nothing over it.
-    operator.rewrite(1, altered)
+    operator.rewrite(altered)
     await asyncio.to_thread(own.start)
     await halted(own)
     with closing(sqlite3.connect(operator.database)) as database:

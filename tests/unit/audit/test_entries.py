@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, update
 
 from silkledger.audit.databases import snapshot
 from silkledger.audit.entries import LogAudit, audit_log
@@ -15,8 +14,11 @@ from silkledger.audit.workers import ChainSource, Workers
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import ANVIL
 from silkledger.keys.account import Account
-from silkledger.log.tree import Node, Tree
-from silkledger.projections.statements import entry, leaf, metadata, search_fields
+from silkledger.log.index import Kind, absolute, hash_key, pages, run_records, statement_records
+from silkledger.log.tiles import encode_bundle
+from silkledger.log.tree import Tree, leaf_hash
+from silkledger.projections import log_index, log_tiles
+from silkledger.projections.statements import accepted, entry_pack, leaf_run, metadata, packs
 from silkledger.runtime.db import Database
 from silkledger.statement import parse_statement, sign_statement
 from silkledger.values import Address, BlockHash, Did, Digest, DocumentType
@@ -25,19 +27,6 @@ _COUNT = 5
 
 SOURCE = ChainSource("http://127.0.0.1:1", ANVIL, Network(7317, BlockHash(bytes(32)), Address(bytes(20)), {}))
 """Never asked: leaves are checked without a node."""
-
-
-class _Written:
-    """Keeps every node that the tree writes."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[Node, bytes] = {}
-
-    def read(self, nodes: Any) -> list[bytes]:
-        return [self.nodes[node] for node in nodes]
-
-    def write(self, node: Node, value: bytes) -> None:
-        self.nodes[node] = value
 
 
 def _statements() -> list[bytes]:
@@ -61,22 +50,39 @@ def _statements() -> list[bytes]:
 
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[tuple[Database, str, Tree]]:
+    """Three entries that came in one call, two in another; one segment of the index."""
     url = f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
     database = await Database.open(url)
-    store = _Written()
-    tree = Tree(store)
+    raws = _statements()
+    tree = Tree()
+    tree.extend(raws)
+    records: list[bytes] = []
     async with database.write() as connection:
-        await connection.run_sync(metadata.create_all)
-        await connection.execute(text("CREATE TABLE tree_node (level INT, node_index INT, hash BLOB)"))
-        for index, raw in enumerate(_statements()):
-            tree.append(raw)
-            places = {"accepted_ms": 1, "log_by_ms": 2, "admission_number": 1, "admission_hash": bytes(32)}
-            fields = search_fields(parse_statement(raw))
-            await connection.execute(insert(entry).values(seq=index + 1, **fields, **places))
-            await connection.execute(insert(leaf).values(leaf_index=index, seq=index + 1))
-        for node, value in store.nodes.items():
-            query = text("INSERT INTO tree_node VALUES (:level, :index, :hash)")
-            await connection.execute(query, {"level": node.level, "index": node.position, "hash": value})
+        for tables in (metadata, log_tiles.metadata, log_index.metadata):
+            await connection.run_sync(tables.create_all)
+        for call, first, end in ((1, 0, 3), (2, 3, 5)):
+            terms = {"accepted_ms": 1, "log_by_ms": 2, "admission_number": 1, "admission_hash": bytes(32)}
+            await connection.execute(insert(accepted).values(call=call, width=end - first, **terms))
+            (pack,) = packs(call, raws[first:end])
+            await connection.execute(
+                insert(entry_pack).values(dict(zip(entry_pack.c.keys(), pack, strict=True)))
+            )
+            run = {"first_leaf": first, "call": call, "first_item": 0, "width": end - first}
+            await connection.execute(insert(leaf_run).values(run))
+            items = [parse_statement(raw) for raw in raws[first:end]]
+            for leaf, item in enumerate(items, first):
+                own = statement_records(0, item.id, item.digest, item.subject)
+                records += absolute(own, [leaf])
+            records += run_records(first, str(items[0].issuer), ["705"])
+        hashes = b"".join(leaf_hash(raw) for raw in raws)
+        await connection.execute(insert(log_tiles.tile).values(level=0, number=0, hashes=hashes))
+        await connection.execute(
+            insert(log_index.index_segment).values(segment=1, level=0, first_leaf=0, end_leaf=5)
+        )
+        for first_record, page in pages(sorted(records)):
+            await connection.execute(
+                insert(log_index.index_page).values(segment=1, first=first_record, records=page)
+            )
     yield database, url, tree
     await database.close()
 
@@ -99,40 +105,51 @@ async def test_an_untouched_log_is_clean(ledger: tuple[Database, str, Tree]) -> 
     assert await _audit(url, _anchors(tree)) == LogAudit(_COUNT, 2, (), ())
 
 
-async def test_an_altered_column_is_named_alone(ledger: tuple[Database, str, Tree]) -> None:
-    database, url, tree = ledger
-    async with database.write() as connection:
-        await connection.execute(update(entry).where(entry.c.seq == 3).values(subject="urn:forged"))
-    result = await _audit(url, _anchors(tree))
-    assert [(d.key, d.field, d.replayed, d.found) for d in result.differences] == [
-        ("leaf_index=2", "subject", "urn:sample:2", "urn:forged")
-    ]
-
-
-async def test_an_altered_signature_is_named_with_leaf_node_and_anchor(
+async def test_an_altered_signature_is_named_with_leaf_tile_and_anchor(
     ledger: tuple[Database, str, Tree],
 ) -> None:
     database, url, tree = ledger
-    raw = _statements()[3]
+    raws = _statements()
+    changed = raws[3][:-1] + bytes((raws[3][-1] ^ 1,))
     async with database.write() as connection:
-        changed = raw[:-1] + bytes((raw[-1] ^ 1,))
-        await connection.execute(update(entry).where(entry.c.seq == 4).values(raw=changed))
+        entries = encode_bundle([changed, raws[4]])
+        await connection.execute(update(entry_pack).where(entry_pack.c.call == 2).values(entries=entries))
     result = await _audit(url, _anchors(tree))
     named = {(d.table, d.key, d.field) for d in result.differences}
-    assert ("entry", "leaf_index=3", "raw") in named
-    assert ("tree_node", "level=0, node_index=3", "hash") in named
-    assert ("leaf", f"tree size {_COUNT}", "root") in named
-    assert ("leaf", "tree size 2", "root") not in named  # the older anchor does not cover it
+    assert named == {
+        ("entry", "leaf_index=3", "raw"),
+        ("tile", "level=0, number=0", "hashes[3]"),
+        ("leaf", f"tree size {_COUNT}", "root"),  # the older anchor does not cover it
+    }
 
 
-async def test_an_altered_tree_node_is_named_alone(ledger: tuple[Database, str, Tree]) -> None:
+async def test_an_altered_tile_is_named_alone(ledger: tuple[Database, str, Tree]) -> None:
     database, url, tree = ledger
     async with database.write() as connection:
-        await connection.execute(
-            text("UPDATE tree_node SET hash = :hash WHERE level = 1 AND node_index = 0"), {"hash": bytes(32)}
-        )
+        hashes = b"".join(leaf_hash(raw) for raw in _statements())
+        hashes = hashes[:40] + b"\0" + hashes[41:]
+        await connection.execute(update(log_tiles.tile).values(hashes=hashes))
     result = await _audit(url, _anchors(tree))
-    assert [(d.table, d.key) for d in result.differences] == [("tree_node", "level=1, node_index=0")]
+    assert [(d.table, d.key, d.field) for d in result.differences] == [
+        ("tile", "level=0, number=0", "hashes[1]")
+    ]
+
+
+async def test_a_record_that_is_missing_or_altered_is_named(ledger: tuple[Database, str, Tree]) -> None:
+    database, url, tree = ledger
+    item = parse_statement(_statements()[2])
+    key = hash_key(Kind.DIGEST, item.digest)
+    async with database.write() as connection:
+        (page,) = (await connection.execute(select(log_index.index_page.c.records))).scalars()
+        records = bytes(page)
+        at = records.index(key)
+        forged = records[: at + 15] + b"\7" + records[at + 16 :]
+        await connection.execute(update(log_index.index_page).values(records=forged))
+    result = await _audit(url, _anchors(tree))
+    assert [(d.table, d.key, d.field, d.found) for d in result.differences] == [
+        ("index_page", f"leaf_index=2, document=0, key=0x{key.hex()}", "digest", "missing"),
+        ("index_page", f"leaf_index=2, document=7, key=0x{key.hex()}", "digest", "present"),
+    ]
 
 
 async def test_a_foreign_root_on_chain_is_a_difference(ledger: tuple[Database, str, Tree]) -> None:

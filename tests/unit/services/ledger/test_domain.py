@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from services.ledger.admission.checker import SignatureChecker
 from services.ledger.domain import (
-    Admitted,
     Anchored,
     IssuerKeys,
     Stage,
     Violation,
+    check_manifest,
     check_statement,
     check_statements,
     may_read_entry,
@@ -23,6 +24,9 @@ from services.ledger.domain import (
 )
 from silkledger.keys import PrivateKey, Suite, generate
 from silkledger.keys.account import Account
+from silkledger.log.index import RELATIVE, Kind, hash_key
+from silkledger.log.tree import leaf_hash
+from silkledger.manifest import ManifestLeaf, salt_subject, sign_manifest
 from silkledger.statement import SignedStatement, sign_statement
 from silkledger.values import BlockHash, BlockRef, Did, Digest, DocumentType, StatementId
 
@@ -101,11 +105,10 @@ async def test_worker_processes_give_the_same_answers_in_order() -> None:
         results = await checker.check(raws, KEYS)
     finally:
         checker.close()
-    expected = [
-        item if isinstance(item, Violation) else Admitted.of(item) for item in check_statements(0, raws, KEYS)
-    ]
-    assert results == expected
-    assert [index for index, item in enumerate(results) if isinstance(item, Violation)] == [130]
+    assert results == check_statements(0, raws, KEYS)
+    assert [item.index for item in results.violations] == [130]
+    assert results.good == (*range(130), *range(131, 140))
+    assert results.id_list() == [bytes(parsed(raws[index]).id) for index in results.good]
 
 
 async def test_a_verifying_process_that_dies_costs_no_answer() -> None:
@@ -115,12 +118,12 @@ async def test_a_verifying_process_that_dies_costs_no_answer() -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(checker.run(stop))
     try:
-        assert len(await checker.check(raws, KEYS)) == 140
+        assert len((await checker.check(raws, KEYS)).good) == 140
         (victim, *_) = [child for child in multiprocessing.active_children() if child.pid not in before]
         victim.kill()
         victim.join(10)
         for _ in range(2):
-            assert all(isinstance(item, Admitted) for item in await checker.check(raws, KEYS))
+            assert (await checker.check(raws, KEYS)).violations == ()
     finally:
         stop.set()
         await running
@@ -129,14 +132,87 @@ async def test_a_verifying_process_that_dies_costs_no_answer() -> None:
 
 def test_a_supersession_keeps_issuer_and_subject() -> None:
     first = parsed(statement())
-    same = parsed(statement(supersedes=first.id, salt=b"1" * 16))
-    other = parsed(statement(supersedes=first.id, salt=b"2" * 16, subject="urn:sample:2"))
-    unknown = parsed(statement(supersedes=StatementId(b"9" * 32), salt=b"3" * 16))
+    raws = [
+        statement(supersedes=first.id, salt=b"1" * 16),
+        statement(supersedes=first.id, salt=b"2" * 16, subject="urn:sample:2"),
+        statement(supersedes=StatementId(b"9" * 32), salt=b"3" * 16),
+    ]
+    superseding = check_statements(0, raws, KEYS).superseding
+    assert [(item.index, item.supersedes) for item in superseding] == [
+        (0, bytes(first.id)),
+        (1, bytes(first.id)),
+        (2, b"9" * 32),
+    ]
     known = {bytes(first.id): (str(first.issuer), first.subject)}
-    found = supersession_violations([(0, same), (1, other), (2, unknown)], known)
+    found = supersession_violations(superseding, DID.text, known)
     assert [(item.index, item.reason) for item in found] == [(1, "SUPERSEDES_MISMATCH")]
-    within = supersession_violations([(0, first), (1, other)], {})
-    assert [item.index for item in within] == [1]
+    other = Did.of(7317, Account.generate().address)
+    assert [item.index for item in supersession_violations(superseding, other.text, known)] == [0, 1]
+
+
+def documents(count: int, kind: str = "705") -> list[ManifestLeaf]:
+    return [
+        ManifestLeaf(
+            bytes([number]) * 16,
+            Digest(bytes([number]) * 32),
+            DocumentType(kind),
+            salt_subject(bytes(16), f"urn:sample:{number}"),
+        )
+        for number in range(count)
+    ]
+
+
+def manifest(leaves: list[ManifestLeaf], kind: str = "705") -> bytes:
+    return sign_manifest(
+        ACCOUNT.key,
+        issuer=DID,
+        kid=f"{DID}#controller",
+        subject="urn:sample:manifest",
+        document_type=DocumentType(kind),
+        leaves=leaves,
+        issued_at=1_700_000_000,
+        salt=bytes(16),
+    )
+
+
+def test_a_manifest_is_one_item_with_records_of_all_its_documents() -> None:
+    leaves = documents(5)
+    raw = manifest(leaves)
+    checked = check_manifest(raw, b"".join(leaf.encode() for leaf in leaves), KEYS)
+    assert (checked.violations, checked.good, checked.types) == ((), (0,), ("705",))
+    assert checked.leaf_hashes == leaf_hash(raw)
+    places = [(key, document) for key, _, document in RELATIVE.iter_unpack(checked.records)]
+    assert (hash_key(Kind.DIGEST, leaves[3].digest), 4) in places
+    assert (hash_key(Kind.SALTED_SUBJECT, leaves[3].salted_subject), 4) in places
+    assert len(places) == 2 + 2 * 5
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "reason"),
+    [
+        (lambda data: data[:-1], "leaves", "MANIFEST_LEAVES_LENGTH"),
+        (lambda data: data + data[:91], "leaves", "MANIFEST_LEAVES_LENGTH"),
+        (lambda data: data[:91] + b"\x84" + data[92:], "leaves[1]", "MANIFEST_LEAF_MALFORMED"),
+        (lambda data: data.replace(b"\x63705", b"\x63706", 1), "leaves[0]", "MANIFEST_LEAF_MALFORMED"),
+        (lambda data: data[91:] + data[:91], "leaves", "MANIFEST_ROOT_MISMATCH"),
+        (lambda data: data[:30] + b"\xff" + data[31:], "leaves", "MANIFEST_ROOT_MISMATCH"),
+    ],
+)
+def test_leaves_that_are_not_the_manifests_are_refused(
+    change: Callable[[bytes], bytes], field: str, reason: str
+) -> None:
+    leaves = documents(4)
+    packed = change(b"".join(leaf.encode() for leaf in leaves))
+    (violation,) = check_manifest(manifest(leaves), packed, KEYS).violations
+    assert (violation.field, violation.reason) == (field, reason)
+
+
+def test_a_statement_is_no_manifest_and_a_manifest_no_statement() -> None:
+    (violation,) = check_manifest(statement(), b"x", KEYS).violations
+    assert violation.reason == "NOT_A_MANIFEST"
+    refused = check_statement(0, manifest(documents(1)), KEYS)
+    assert isinstance(refused, Violation)
+    assert refused.reason == "NOT_A_HASH_ENVELOPE"
 
 
 def test_the_four_stages_are_four() -> None:

@@ -4,30 +4,46 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from services.ledger import storage
-from services.ledger.domain import Admitted
+from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
+from services.ledger.domain import IssuerKeys, check_statements
 from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
+from services.ledger.index.known import KnownStatements
 from services.ledger.migrations import metadata
-from services.ledger.sequencing.bulk import Terms, insert_entries
 from services.ledger.sequencing.log_tree import Nodes, append_batch, consistency_path, inclusion_path
 from services.ledger.sequencing.queue import Queue
 from services.ledger.sequencing.sequencer import LogInconsistent, Sequencer, SequencingLimits
+from services.ledger.storage import Place, Search
 from silkledger.keys import Suite, generate
+from silkledger.keys.account import Account
 from silkledger.log.checkpoint import LogVerifierKey, verify_note
 from silkledger.log.tree import Tree, leaf_hash, range_nodes
 from silkledger.projections.anchors import BAD_PROOF, anchor, anchor_refusal
-from silkledger.projections.statements import entry, leaf
+from silkledger.projections.log_index import index_segment
+from silkledger.projections.log_tiles import tile
+from silkledger.projections.statements import leaf_run
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database
+from silkledger.runtime.errors import RequestIdConflict
+from silkledger.statement import sign_statement
+from silkledger.values import Did, Digest, DocumentType
 
 ORIGIN = "silkledger.example/test"
 KEY = generate(Suite.EDDSA)
+ISSUER = Account.from_secret(b"\x11" * 32)
+DID = Did.of(7317, ISSUER.address)
+KEYS = IssuerKeys(DID, ISSUER.address, False, {})
 
 
 @pytest.fixture
@@ -46,22 +62,43 @@ def sequencer(database: Database, queue: Queue, batch: int = 100) -> Sequencer:
     return Sequencer(database, queue, ORIGIN, KEY, SequencingLimits(0.01, batch), caught_up)
 
 
-TERMS = Terms(1, 2, 1, bytes(32))
+def raw(number: int) -> bytes:
+    return sign_statement(
+        ISSUER.key,
+        issuer=DID,
+        kid=f"{DID}#controller",
+        subject=f"urn:sample:{number % 3}",
+        document_type=DocumentType("705"),
+        digest=Digest(number.to_bytes(32, "big")),
+        content_type="text/plain",
+        issued_at=1,
+        salt=number.to_bytes(16, "big"),
+    )
 
 
-def row(number: int) -> tuple[Admitted, bytes]:
-    item = Admitted(number.to_bytes(32, "big"), bytes(32), "did", "subject", "705", None)
-    return item, b"statement %d" % number
+def candidate(numbers: Sequence[int], request_id: str) -> Candidate:
+    raws = [raw(number) for number in numbers]
+    return Candidate(
+        DID,
+        "RegisterStatements",
+        request_id,
+        hashlib.sha256(b"".join(raws)).digest(),
+        raws,
+        check_statements(0, raws, KEYS),
+        Terms(1, 2, 1, bytes(32)),
+        lambda new: bytes(new),
+    )
 
 
-async def accept(database: Database, first: int, count: int) -> None:
-    async with database.write() as connection:
-        await insert_entries(connection, [row(number) for number in range(first, first + count)], TERMS)
+async def accept(database: Database, first: int, count: int, queue: Queue | None = None) -> None:
+    if count:
+        acceptance = Acceptance(database, queue or Queue(1000), KnownStatements())
+        await acceptance.accept(candidate(range(first, first + count), str(uuid.uuid4())))
 
 
 def expected(count: int) -> Tree:
     tree = Tree()
-    tree.extend(b"statement %d" % number for number in range(count))
+    tree.extend(raw(number) for number in range(count))
     return tree
 
 
@@ -70,14 +107,14 @@ async def test_leaves_are_in_order_and_every_size_has_its_proofs(database: Datab
     worker = sequencer(database, queue, batch=7)
     accepted = 0
     for count in (0, 1, 5, 7, 12, 3):
-        await accept(database, accepted, count)
+        await accept(database, accepted, count, queue)
         accepted += count
         while await worker.step():
             pass
     tree = expected(accepted)
     async with database.read() as connection:
         rows = await storage.logged_entries(connection, 0, 100)
-        assert [item.raw for item in rows] == [b"statement %d" % number for number in range(accepted)]
+        assert [item.raw for item in rows] == [raw(number) for number in range(accepted)]
         head = await storage.checkpoint_at(connection)
         assert head is not None
         checkpoint = verify_note(head.note, LogVerifierKey.of(ORIGIN, KEY.verifying_key))
@@ -90,12 +127,15 @@ async def test_leaves_are_in_order_and_every_size_has_its_proofs(database: Datab
 
 
 def test_a_batch_makes_the_nodes_that_single_leaves_make() -> None:
-    hashes = [leaf_hash(b"statement %d" % number) for number in range(70)]
+    hashes = [leaf_hash(b"%d" % number) for number in range(70)]
+    whole = Tree()
+    for value in hashes:
+        whole.append_hash(value)
     for old, new in ((0, 1), (0, 70), (1, 2), (5, 64), (31, 33), (63, 70), (64, 65)):
         nodes = Nodes()
         append_batch(nodes, 0, hashes[:old])
         nodes.loaded, nodes.written = {place: nodes.written[place] for place in range_nodes(0, old)}, {}
-        assert append_batch(nodes, old, hashes[old:new]) == (new, bytes(expected(new).root()))
+        assert append_batch(nodes, old, hashes[old:new]) == (new, bytes(whole.root(new)))
         made = {(level, place) for level in range(8) for place in range(new >> level)}
         before = {(level, place) for level in range(8) for place in range(old >> level)}
         assert set(nodes.written) == made - before
@@ -136,17 +176,23 @@ async def test_it_goes_on_over_its_own_anchor(database: Database) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    ["anchored further", "anchored otherwise", "leaf lost", "node altered", "node lost", "refused on chain"],
+    [
+        "anchored further",
+        "anchored otherwise",
+        "leaves lost",
+        "tile altered",
+        "tile lost",
+        "refused on chain",
+    ],
 )
 async def test_it_halts_rather_than_rewrite(database: Database, damage: str) -> None:
     worker = await grown(database)
-    nodes = storage.tree_node
     statement = {
         "anchored further": insert(anchor).values(**anchored(99, bytes(32))),
         "anchored otherwise": insert(anchor).values(**anchored(4, bytes(32))),
-        "leaf lost": delete(leaf).where(leaf.c.leaf_index == 4),
-        "node altered": update(nodes).where(nodes.c.level == 2).values(hash=bytes(32)),
-        "node lost": delete(nodes).where(nodes.c.level == 2),
+        "leaves lost": delete(leaf_run),
+        "tile altered": update(tile).values(hashes=bytes(5 * 32)),
+        "tile lost": delete(tile),
         "refused on chain": insert(anchor_refusal).values(
             block_number=9,
             log_index=1,
@@ -170,7 +216,7 @@ async def test_the_queue_refuses_before_the_log_is_open_when_full_and_when_halte
         queue.check(1)
     await sequencer(database, queue).step()
     queue.check(3)
-    queue.add(2)
+    queue.waiting = 2
     with pytest.raises(QueueFull) as full:
         queue.check(2)
     assert full.value.retry_after_s is not None
@@ -190,12 +236,119 @@ async def test_calls_under_way_take_room_until_they_end(database: Database) -> N
     queue.check(3)
 
 
-async def test_the_same_statement_is_queued_once(database: Database) -> None:
-    await accept(database, 0, 2)
-    async with database.write() as connection:
-        new = await insert_entries(connection, [row(1), row(2)], TERMS)
-    assert new == {(2).to_bytes(32, "big")}
-    await sequencer(database, Queue(10)).step()
+async def test_the_same_statement_is_logged_once_and_told_as_known(database: Database) -> None:
+    queue, known = Queue(100), KnownStatements()
+    acceptance = Acceptance(database, queue, known)
+    assert await acceptance.accept(candidate([0, 1, 0], "a")) == bytes([1, 1, 0])
+    assert await acceptance.accept(candidate([1, 2], "b")) == bytes([0, 1])
+    assert await acceptance.accept(candidate([1, 2], "b")) == bytes([0, 1])
+    await sequencer(database, queue).step()
+    assert await acceptance.accept(candidate([2, 3], "c")) == bytes([0, 1])
+    other = Acceptance(database, Queue(100), KnownStatements())  # another process: knows no queue
+    assert await other.accept(candidate([3, 4], "d")) == bytes([1, 1])
+    await sequencer(database, queue).step()
     async with database.read() as connection:
-        assert await storage.leaf_count(connection) == 3
-        assert len((await connection.execute(entry.select())).all()) == 3
+        assert await storage.leaf_count(connection) == 5
+        rows = await storage.logged_entries(connection, 0, 10)
+        assert [row.raw for row in rows] == [raw(number) for number in range(5)]
+        assert await storage.entries_by_id(connection, [rows[3].statement_id]) == {
+            rows[3].statement_id: rows[3]
+        }
+    assert queue.ids == set()
+
+
+async def test_calls_that_share_a_commit_keep_their_own_answers(database: Database) -> None:
+    acceptance = Acceptance(database, Queue(100), KnownStatements())
+    conflicting = replace(candidate([9], "b"), fingerprint=bytes(32))
+    answers = await asyncio.gather(
+        *(acceptance.accept(candidate([number], f"{number}")) for number in range(5)),
+        acceptance.accept(candidate([5, 0], "b")),
+        acceptance.accept(conflicting),
+        return_exceptions=True,
+    )
+    assert answers[:6] == [b"\1", b"\1", b"\1", b"\1", b"\1", b"\1\0"]
+    assert isinstance(answers[6], RequestIdConflict)
+    await sequencer(database, Queue(100)).step()
+    async with database.read() as connection:
+        assert await storage.leaf_count(connection) == 6
+
+
+async def test_a_call_cancelled_before_its_commit_leaves_nothing(database: Database) -> None:
+    acceptance = Acceptance(database, Queue(100), KnownStatements())
+    first = asyncio.create_task(acceptance.accept(candidate([0], "a")))
+    await asyncio.sleep(0)  # its group is being committed
+    second = asyncio.create_task(acceptance.accept(candidate([1], "b")))
+    await asyncio.sleep(0)
+    second.cancel()
+    assert await first == b"\1"
+    await sequencer(database, Queue(100)).step()
+    async with database.read() as connection:
+        assert await storage.leaf_count(connection) == 1
+
+
+async def test_a_failed_commit_fails_its_calls_and_nothing_waits(database: Database) -> None:
+    queue = Queue(100)
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE audit RENAME TO elsewhere"))
+    with pytest.raises(DBAPIError):
+        await Acceptance(database, queue, KnownStatements()).accept(candidate([0], "a"))
+    assert (queue.waiting, queue.ids) == (0, set())
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE elsewhere RENAME TO audit"))
+    assert await Acceptance(database, queue, KnownStatements()).accept(candidate([0], "a")) == b"\1"
+
+
+async def test_every_entry_is_found_by_what_it_says_while_segments_merge(database: Database) -> None:
+    queue = Queue(1000)
+    worker = sequencer(database, queue, batch=1)
+    count = 70
+    await accept(database, 0, count - 2, queue)
+    for number in range(count - 2, count):
+        await accept(database, number, 1, queue)
+    for number in range(count, count + 70):
+        await accept(database, number, 1, queue)
+    while await worker.step():
+        await worker._merging.step()
+    while await worker._merging.step():
+        pass
+    total = count + 70
+    async with database.read() as connection:
+        levels = list((await connection.execute(select(index_segment.c.level))).scalars())
+        assert max(levels) == 2
+        assert min(levels) >= 0
+        assert len(levels) < 16
+        found = []
+        after = Place()
+        while rows := await storage.search_entries(connection, Search(issuer=DID.text), after, 13):
+            found += [row.leaf_index for row in rows]
+            after = after.after(rows[-1])
+        assert found == list(range(total))
+        rows = await storage.search_entries(connection, Search(subject="urn:sample:1"), Place(), 1000)
+        assert [row.leaf_index for row in rows] == list(range(1, total, 3))
+        for number in (0, 67, 68, total - 1):
+            wanted = Search(document_digest=number.to_bytes(32, "big"))
+            assert [
+                row.leaf_index for row in await storage.search_entries(connection, wanted, Place(), 9)
+            ] == [number]
+        wanted = Search(issuer=DID.text, document_type="380")
+        assert await storage.search_entries(connection, wanted, Place(), 9) == []
+
+
+async def test_a_listing_goes_on_over_entries_that_are_logged_meanwhile(database: Database) -> None:
+    queue = Queue(1000)
+    worker = sequencer(database, queue)
+    await accept(database, 0, 4, queue)
+    await worker.step()
+    await accept(database, 4, 3, queue)
+    await accept(database, 7, 2, queue)
+    found: list[bytes] = []
+    after = Place()
+    wanted = Search(issuer=DID.text)
+    for page in range(5):
+        async with database.read() as connection:
+            for row in await storage.search_entries(connection, wanted, after, 2):
+                found.append(row.raw)
+                after = after.after(row)
+        if page == 2:  # six are told, two of which waited
+            await worker.step()
+    assert found == [raw(number) for number in range(9)]

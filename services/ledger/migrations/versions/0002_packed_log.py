@@ -1,15 +1,41 @@
-"""initial schema"""
+"""The first schema that counts: packed entries, tiles, a segmented index.
+
+The schema before it (revision 0001: a row for each entry, leaf and node) was in no release. A database at
+it is refused at start: make a new one, and bring the log back from a mirror (`silkledger log restore`).
+"""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 branch_labels = None
 depends_on = None
 
+_PACKED = (
+    ("entry_pack", "entries"),
+    ("manifest_pack", "leaves"),
+    ("pending", "ids"),
+    ("pending", "leaf_hashes"),
+    ("pending", "records"),
+    ("tile", "hashes"),
+    ("index_page", "records"),
+    ("idempotency", "response"),
+)
+"""Hashes and signatures: trying to compress them costs much and gains nothing."""
+
 
 def upgrade() -> None:
+    op.create_table(
+        "accepted",
+        sa.Column("call", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("width", sa.SmallInteger(), nullable=False),
+        sa.Column("accepted_ms", sa.BigInteger(), nullable=False),
+        sa.Column("log_by_ms", sa.BigInteger(), nullable=False),
+        sa.Column("admission_number", sa.BigInteger(), nullable=False),
+        sa.Column("admission_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("call"),
+    )
     op.create_table(
         "anchor",
         sa.Column("block_number", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -118,27 +144,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organisation", "consumer"),
     )
     op.create_table(
-        "entry",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
-        sa.Column("statement_id", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("raw", sa.LargeBinary(), nullable=False),
-        sa.Column("document_digest", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("issuer", sa.String(length=80), nullable=False),
-        sa.Column("subject", sa.String(length=512), nullable=False),
-        sa.Column("document_type", sa.String(length=8), nullable=False),
-        sa.Column("supersedes", sa.LargeBinary(length=32), nullable=True),
-        sa.Column("accepted_ms", sa.BigInteger(), nullable=False),
-        sa.Column("log_by_ms", sa.BigInteger(), nullable=False),
-        sa.Column("admission_number", sa.BigInteger(), nullable=False),
-        sa.Column("admission_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("seq"),
-        sa.UniqueConstraint("statement_id"),
+        "entry_pack",
+        sa.Column("call", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("first_item", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("width", sa.SmallInteger(), nullable=False),
+        sa.Column("entries", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("call", "first_item"),
     )
-    op.create_index("entry_by_digest", "entry", ["document_digest", "seq"], unique=False)
-    op.create_index("entry_by_issuer", "entry", ["issuer", "seq"], unique=False)
-    op.create_index("entry_by_subject", "entry", ["subject", "seq"], unique=False)
     op.create_table(
         "history",
         sa.Column("contract", sa.Text(), nullable=False),
@@ -160,6 +172,21 @@ def upgrade() -> None:
         sa.Column("response", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("organisation", "method", "request_id"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "index_page",
+        sa.Column("segment", sa.BigInteger(), nullable=False),
+        sa.Column("first", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("records", sa.LargeBinary(), nullable=False),
+    )
+    op.create_index("index_page_place", "index_page", ["segment", "first"], unique=True)
+    op.create_table(
+        "index_segment",
+        sa.Column("segment", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("level", sa.SmallInteger(), nullable=False),
+        sa.Column("first_leaf", sa.BigInteger(), nullable=False),
+        sa.Column("end_leaf", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("segment"),
     )
     op.create_table(
         "intent",
@@ -199,9 +226,32 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("chain_id", "signer"),
     )
     op.create_table(
+        "leaf_run",
+        sa.Column("first_leaf", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("call", sa.BigInteger(), nullable=False),
+        sa.Column("first_item", sa.SmallInteger(), nullable=False),
+        sa.Column("width", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("first_leaf"),
+    )
+    op.create_index("leaf_run_call", "leaf_run", ["call", "first_item"], unique=True)
+    op.create_table(
+        "manifest_pack",
+        sa.Column("manifest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("first_document", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("width", sa.SmallInteger(), nullable=False),
+        sa.Column("leaves", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("manifest", "first_document"),
+    )
+    op.create_table(
         "pending",
-        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("seq"),
+        sa.Column("call", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("width", sa.SmallInteger(), nullable=False),
+        sa.Column("issuer", sa.String(length=80), nullable=False),
+        sa.Column("types", sa.Text(), nullable=False),
+        sa.Column("ids", sa.LargeBinary(), nullable=False),
+        sa.Column("leaf_hashes", sa.LargeBinary(), nullable=False),
+        sa.Column("records", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("call"),
     )
     op.create_table(
         "relayed_call",
@@ -213,12 +263,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("actor", "call_id"),
     )
     op.create_table(
-        "tree_node",
-        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("node_index", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("level", "node_index"),
-        sqlite_with_rowid=False,
+        "tile",
+        sa.Column("level", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "number"),
     )
     op.create_table(
         "attempt",
@@ -247,36 +296,34 @@ def upgrade() -> None:
     )
     op.create_index("attempt_by_intent", "attempt", ["intent_id"], unique=False)
     op.create_index("attempt_by_lane", "attempt", ["chain_id", "signer", "state", "nonce"], unique=False)
-    op.create_table(
-        "leaf",
-        sa.Column("leaf_index", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["seq"],
-            ["entry.seq"],
-        ),
-        sa.PrimaryKeyConstraint("leaf_index"),
-        sa.UniqueConstraint("seq"),
-    )
+
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("CREATE SEQUENCE accepted_call")
+        for table, column in _PACKED:
+            op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
 
 
 def downgrade() -> None:
-    op.drop_table("leaf")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP SEQUENCE accepted_call")
     op.drop_index("attempt_by_lane", table_name="attempt")
     op.drop_index("attempt_by_intent", table_name="attempt")
     op.drop_table("attempt")
-    op.drop_table("tree_node")
+    op.drop_table("tile")
     op.drop_table("relayed_call")
     op.drop_table("pending")
+    op.drop_table("manifest_pack")
+    op.drop_index("leaf_run_call", table_name="leaf_run")
+    op.drop_table("leaf_run")
     op.drop_table("lane")
     op.drop_index("intent_by_lane", table_name="intent")
     op.drop_table("intent")
+    op.drop_table("index_segment")
+    op.drop_index("index_page_place", table_name="index_page")
+    op.drop_table("index_page")
     op.drop_table("idempotency")
     op.drop_table("history")
-    op.drop_index("entry_by_subject", table_name="entry")
-    op.drop_index("entry_by_issuer", table_name="entry")
-    op.drop_index("entry_by_digest", table_name="entry")
-    op.drop_table("entry")
+    op.drop_table("entry_pack")
     op.drop_table("consumer")
     op.drop_table("checkpoint")
     op.drop_index("chain_tx_by_block", table_name="chain_tx")
@@ -290,3 +337,4 @@ def downgrade() -> None:
     op.drop_table("anchor_refusal")
     op.drop_index("anchor_by_size", table_name="anchor")
     op.drop_table("anchor")
+    op.drop_table("accepted")

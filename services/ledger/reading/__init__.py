@@ -1,0 +1,1 @@
+"""Entries out of their packs: by position in the log, by statement id, by what they say."""
