@@ -1,4 +1,4 @@
-"""Leaves of a log, checked on all cores: statements and manifests with good signatures of the keys they carry."""
+"""Leaves of a log, checked on all cores: each with a good signature of the key that it carries."""
 
 from __future__ import annotations
 
