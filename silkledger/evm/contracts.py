@@ -17,6 +17,7 @@ from eth_abi.exceptions import DecodingError, EncodingError
 
 from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.receipts import EventLog
+from silkledger.evm.abi_words import word_value, words_values
 from silkledger.evm.port import CallReverted, Node, NodeLied
 from silkledger.values import Address, BlockHash, BlockRef, TxHash
 
@@ -234,7 +235,10 @@ def decode_event(contract: str, log: EventLog) -> tuple[str, dict[str, Any]]:
         raise ContractMismatch(f"{contract}.{entry.name} has another number of topics")
     try:
         topics = iter([_topic(kind, word) for kind, word in zip(indexed, log.topics[1:], strict=True)])
-        body = iter([_value(k, v) for k, v in zip(plain, decode(plain, log.data), strict=True)])
+        values = words_values(plain, log.data)
+        if values is None:
+            values = [_value(k, v) for k, v in zip(plain, decode(plain, log.data), strict=True)]
+        body = iter(values)
     except DecodingError as error:
         raise ContractMismatch(f"{contract}.{entry.name} does not decode: {error}") from None
     flags = zip(entry.names, entry.indexed, strict=True)
@@ -293,7 +297,8 @@ def _topic(kind: str, word: bytes) -> Any:
     """An indexed argument. Of a dynamic type only its hash is recorded."""
     if kind in ("bytes32", "string", "bytes") or kind.endswith("]") or kind.startswith("("):
         return word
-    return _value(kind, decode([kind], word)[0])
+    value = word_value(kind, word)
+    return _value(kind, decode([kind], word)[0]) if value is None else value
 
 
 def _value(kind: str, value: Any) -> Any:
