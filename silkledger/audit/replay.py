@@ -18,6 +18,8 @@ from silkledger.audit.rebuild import Advance, rebuild
 from silkledger.audit.report import Difference, Report, Total
 from silkledger.audit.summary import Scope, summary
 from silkledger.audit.tables import compare_tables, present_tables
+from silkledger.audit.vault import TABLES as VAULT
+from silkledger.audit.vault import TermsReader, audit_vault, opened_payments
 from silkledger.audit.work import WorkStore
 from silkledger.audit.workers import ALL_CORES, ChainSource, Workers
 from silkledger.evm.contracts import Network
@@ -44,6 +46,8 @@ class Means:
     """Keeps what was rebuilt, so that the same replay goes on from there. None: a temporary directory."""
     processes: int = ALL_CORES
     """Worker processes; 0 works in a thread of this process."""
+    terms: TermsReader | None = None
+    """Reads the messages in banks' vaults. None: their details are UNAVAILABLE."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,9 @@ class Findings:
     differences: list[Difference] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
     log: LogAudit = field(default_factory=lambda: LogAudit(0, 0, (), ()))
+    vaults: int = 0
+    held: set[bytes] = field(default_factory=set)
+    """Payments whose details are in a vault that was given."""
 
     def add_log(self, name: str, log: LogAudit, upto: int) -> None:
         self.log = log
@@ -103,7 +110,7 @@ async def rebuilt(
             try:
                 await rebuild(source, workers, store, advance)
                 final = store.head.number if upto is None else min(upto, store.head.number)
-                yield Replay(audited, workers, store, await store.block(final))
+                yield Replay(audited, workers, store, await store.block(final), means.terms)
             finally:
                 await store.close()
         finally:
@@ -113,8 +120,16 @@ async def rebuilt(
 class Replay:
     """A rebuilt state, and what is compared with it."""
 
-    def __init__(self, audited: Audited, workers: Workers, store: WorkStore, final: BlockRef) -> None:
+    def __init__(
+        self,
+        audited: Audited,
+        workers: Workers,
+        store: WorkStore,
+        final: BlockRef,
+        terms: TermsReader | None = None,
+    ) -> None:
         self.audited = audited
+        self._terms = terms
         self.final = final
         """Last block of the report."""
         self._workers = workers
@@ -129,6 +144,8 @@ class Replay:
                 if "leaf_run" in present:
                     anchors = await self._anchors(upto)
                     findings.add_log(name, await audit_log(name, live, anchors, self._workers), upto)
+                if present.issuperset(VAULT):
+                    await self._compare_vault(name, live, upto, findings)
             tables = [table.name for table in COMPARED if table.name in present]
             kind = self.audited.profile.header_kind
             compared = await compare_tables(self._workers, name, url, self._store.url, tables, upto, kind)
@@ -145,9 +162,34 @@ class Replay:
         log = await audit_source(source, anchors, self._workers)
         findings.add_log(source.name, log, self.final.number)
 
+    async def _compare_vault(self, name: str, live: AsyncConnection, upto: int, findings: Findings) -> None:
+        if self._terms is None:
+            findings.unavailable.append(f"{name}: the details of its payments: nobody reads its messages")
+            return
+        async with snapshot("replay", self._store.url) as replayed:
+            opened = await opened_payments(replayed, upto)
+        vault = await audit_vault(name, live, opened, self._terms)
+        for table, rows in vault.rows.items():
+            differing = sum(difference.table == table for difference in vault.differences)
+            findings.totals.append(Total(name, table, rows, rows, differing, upto))
+        findings.differences += vault.differences
+        findings.unavailable += vault.unavailable
+        findings.held |= vault.held
+        findings.vaults += 1
+
+    async def _without_details(self, findings: Findings) -> list[str]:
+        """Payments on chain that no vault has. Where no vault was given, none was to be audited."""
+        if not findings.vaults:
+            return []
+        async with snapshot("replay", self._store.url) as replayed:
+            opened = await opened_payments(replayed, self.final.number)
+        missing = sorted(opened.keys() - findings.held)
+        return [f"the details of payment 0x{key.hex()}: in no vault that was given" for key in missing]
+
     async def report(self, findings: Findings) -> Report:
         """Everything found, with digests, volumes and timeline. The same input gives the same report."""
         audited = self.audited
+        unavailable = [*findings.unavailable, *await self._without_details(findings)]
         scope = Scope(audited.network, audited.profile, audited.origin, audited.log_verifier_key, self.final)
         whole = await summary(scope, self._store)
         return Report(
@@ -161,7 +203,7 @@ class Replay:
             anchors=findings.log.anchors,
             totals=tuple(findings.totals),
             differences=tuple(findings.differences),
-            unavailable=tuple(findings.unavailable),
+            unavailable=tuple(unavailable),
             assumptions=whole.assumptions,
             timeline=whole.timeline,
             trust_roots=whole.trust_roots,

@@ -82,8 +82,9 @@ def replay(
     async def audit() -> ExitCode:
         from silkledger.audit.page import page
         from silkledger.audit.replay import Means
+        from silkledger.cli.vault_terms import ServiceTerms
 
-        means = Means(work, processes)
+        means = Means(work, processes, ServiceTerms())
         result = await _replay(session, node, database or [], mirror, upto_block, means)
         if report is not None:
             report.write_text(result.to_json(), encoding="utf-8")
