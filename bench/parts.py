@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from bench import catching_up, headers, registration, statements
+from bench import (
+    catching_up,
+    headers,
+    latency,
+    manifests,
+    overload,
+    per_document,
+    registration,
+    scale,
+    statements,
+)
 from bench.measure import Measurement
 
 DIALECTS: Final = ("sqlite", "postgres")
@@ -55,6 +65,12 @@ PARTS: Final[tuple[Part, ...]] = (
     Part("headers", headers.headers, ("header_verify", "bundle_verify")),
     *_on_each_database("follower_catch_up", catching_up.follower_catch_up),
     *_on_each_database("register_statements", registration.register_statements),
+    *_on_each_database("register_manifest", manifests.register_manifest),
+    *_on_each_database("latency", latency.latency, "logged_latency", "anchored_latency"),
+    *_on_each_database("vs_transaction_per_document", per_document.vs_transaction_per_document),
+    *_on_each_database("overload", overload.overload),
+    *_on_each_database("scale_leaves", scale.scale_leaves),
+    *_on_each_database("scale_documents", scale.scale_documents, by_default=False),
 )
 
 
