@@ -17,7 +17,7 @@ from services.identity.use_cases import IdentityUseCases, IssuingPolicy
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
 from silkledger.evm.lane_signer import lane_limits, lane_signer
-from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.node_setup import node_checks, open_node
 from silkledger.evm.startup import answers, engine_of, pinned_network, start
 from silkledger.projections.accreditations import AccreditationsProjector
 from silkledger.projections.calls import CallsProjector
@@ -27,6 +27,7 @@ from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.server import NamedWorker, serve
 from silkledger.runtime.sessions import StoppedSessions
 from silkledger.runtime.settings import Mode, SettingsError, read_settings, variable_of
+from silkledger.runtime.telemetry import Metrics
 
 MIGRATIONS = "services/identity/migrations"
 
@@ -41,7 +42,8 @@ async def main() -> None:
         database = await Database.open(settings.database_url)
         stack.push_async_callback(database.close)
         await migrate_open(database, MIGRATIONS)
-        node = JsonRpcNode(settings.node_url, profile)
+        metrics = Metrics()
+        node = open_node(settings, profile, metrics)
         stack.push_async_callback(node.close)
         network = await pinned_network(settings, node)
         projectors = (HistoriesProjector(), CallsProjector(), AccreditationsProjector())
@@ -70,7 +72,9 @@ async def main() -> None:
                 "follower": follower.health,
                 "questions": questions.health,
                 "lane": lane.health,
+                **node_checks(node),
             },
+            metrics,
         )
 
 

@@ -11,14 +11,14 @@ from services.ledger.worker import Parts, assemble
 from silkledger.evm.contracts import ContractMismatch, Network, load_network
 from silkledger.evm.engines import EngineProfile, profile_named
 from silkledger.evm.lane_signer import lane_signer
-from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.node_setup import open_node
 from silkledger.evm.port import Node, NodeError
 from silkledger.keys import KeyFileError, load_key
 from silkledger.runtime.db import Database, DatabaseInUse, DatabaseUrlRefused
 from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.server import run, serve
 from silkledger.runtime.settings import SettingsError, read_settings, require_development
-from silkledger.runtime.telemetry import configure_logging, logger
+from silkledger.runtime.telemetry import Metrics, configure_logging, logger
 from silkledger.values import Address, BlockHash, ValueShapeError
 
 MIGRATIONS = "services/ledger/migrations"
@@ -55,13 +55,14 @@ async def main() -> None:
         signer = await stack.enter_async_context(lane_signer(settings))
         database = await Database.open(settings.database_url)
         stack.push_async_callback(database.close)
-        node = JsonRpcNode(settings.node_url, profile)
+        metrics = Metrics()
+        node = open_node(settings, profile, metrics)
         stack.push_async_callback(node.close)
         await migrate_open(database, MIGRATIONS)
         network = await network_of(node, settings)
         service = assemble(Parts(settings, database, node, profile, network, signer, log_key))
         stack.callback(service.close)
-        await serve(settings, service.services, service.workers, service.checks)
+        await serve(settings, service.services, service.workers, service.checks, metrics)
 
 
 if __name__ == "__main__":

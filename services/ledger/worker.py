@@ -30,6 +30,7 @@ from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
 from silkledger.evm.lane_signer import lane_limits
+from silkledger.evm.node_setup import node_checks
 from silkledger.evm.port import Node
 from silkledger.evm.signer import Signer
 from silkledger.keys import PrivateKey
@@ -148,5 +149,6 @@ def assemble(parts: Parts) -> Assembled:
             "node": follower.health,
             "lane": lane.health,
             "log": sequencer.health,
+            **node_checks(parts.node),
         },
     )

@@ -22,7 +22,7 @@ from services.settlement.settings import SettlementSettings
 from services.settlement.use_cases import SettlementUseCases
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane_pool import LanePool
-from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.node_setup import node_checks, open_node
 from silkledger.evm.startup import answers, engine_of, pinned_network, start
 from silkledger.keys.account import Account
 from silkledger.projections.histories import HistoriesProjector
@@ -32,6 +32,7 @@ from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.server import NamedWorker, serve
 from silkledger.runtime.sessions import StoppedSessions
 from silkledger.runtime.settings import SettingsError, read_settings, variable_of
+from silkledger.runtime.telemetry import Metrics
 from silkledger.values import Did, ValueShapeError
 
 MIGRATIONS = "services/settlement/migrations"
@@ -48,7 +49,8 @@ async def main() -> None:
         database = await Database.open(settings.database_url)
         stack.push_async_callback(database.close)
         await migrate_open(database, MIGRATIONS)
-        node = JsonRpcNode(settings.node_url, profile)
+        metrics = Metrics()
+        node = open_node(settings, profile, metrics)
         stack.push_async_callback(node.close)
         network = await pinned_network(settings, node)
         follower = Follower(database, node, profile, network, (HistoriesProjector(), SettlementsProjector()))
@@ -69,7 +71,13 @@ async def main() -> None:
                 Postman(office, incoming, channels),
                 ExpiryWorker(office, f"eip155:{network.chain_id}:{network.address(CONTRACT)}"),
             ],
-            {"database": answers(database), "follower": follower.health, "lanes": lanes.health},
+            {
+                "database": answers(database),
+                "follower": follower.health,
+                "lanes": lanes.health,
+                **node_checks(node),
+            },
+            metrics,
         )
 
 

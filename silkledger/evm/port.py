@@ -9,7 +9,7 @@ believing it never does. What a node says is a claim: shape and header hash are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from silkledger.evidence.header import Header
@@ -28,6 +28,14 @@ class NodeUnavailable(NodeError):
 
 class NodeLied(NodeError):
     """The answer contradicts itself, our request, or the hashes that it names."""
+
+
+class NotAgreedYet(NodeUnavailable):
+    """Some of the nodes that must have shown a block do not have it yet. A smaller range would not help."""
+
+
+class NodesDisagree(NodeLied):
+    """One of several nodes lies or is on another chain, or they show different blocks. The text says who."""
 
 
 class TransactionRefused(NodeError):
@@ -64,6 +72,8 @@ class FullBlock:
     receipts: tuple[Receipt, ...]
     transactions: tuple[bytes, ...] | None = None
     """The signed bytes; None where the engine has no transactions root that they could be held against."""
+    told_by: str = field(default="", compare=False)
+    """Which of several nodes gave it; for reports only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,9 @@ class Node(Protocol):
     async def block(self, number: int) -> Block: ...
 
     async def full_blocks(self, first: int, last: int) -> list[FullBlock]:
-        """Blocks `first` to `last`, both included, with their receipts, in one batch."""
+        """Blocks `first` to `last`, both included, with their receipts, in one batch. Fewer, if only those
+        are agreed on by several nodes; never none.
+        """
         ...
 
     async def transaction_receipt(self, tx_hash: TxHash) -> TransactionReceipt | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from silkledger.evm.port import FullBlock, Node, NodeUnavailable
+from silkledger.evm.port import FullBlock, Node, NodeUnavailable, NotAgreedYet
 from silkledger.evm.verify import verify_block, verify_links
 
 AHEAD: Final = 2
@@ -123,6 +123,8 @@ class BlockReader:
         asked = self._clock()
         try:
             blocks = await self._node.full_blocks(first, last)
+        except NotAgreedYet:
+            raise
         except NodeUnavailable:
             self._size.failed(last - first + 1)
             raise

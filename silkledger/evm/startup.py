@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from silkledger.evm.contracts import ContractMismatch, Network, load_network
 from silkledger.evm.engines import EngineProfile, profile_named
 from silkledger.evm.follower import WrongChain
-from silkledger.evm.port import Node, NodeUnavailable
+from silkledger.evm.port import Node, NodeLied, NodeUnavailable
 from silkledger.keys import KeyFileError
 from silkledger.runtime.db import Database, DatabaseInUse, DatabaseUrlRefused
 from silkledger.runtime.health import HealthCheck
@@ -69,12 +69,16 @@ def engine_of(settings: Pins) -> EngineProfile:
 
 
 async def pinned_network(settings: Pins, node: Node) -> Network:
-    """The pinned network; waits for a node that does not answer yet. Raises: WrongChain, ContractMismatch."""
+    """The pinned network; waits for a node that does not answer yet, or for nodes that do not agree.
+
+    Raises:
+        WrongChain, ContractMismatch.
+    """
     while True:
         try:
             network = await load_network(node, Address.from_hex(settings.directory))
             break
-        except NodeUnavailable as error:
+        except (NodeUnavailable, NodeLied) as error:
             logger().warning("node_unavailable", why=str(error))
             await asyncio.sleep(NODE_RETRY_S)
     pinned = settings.chain_id, settings.genesis_hash.lower()

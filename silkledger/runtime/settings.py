@@ -61,7 +61,11 @@ class ChainSettings:
     asked.
     """
 
+    # One node's URL, or several, separated by commas, each as URL or `name=URL`. The first is preferred; all
+    # others are held against it, and nothing is applied while two that answer disagree.
     node_url: str = field(repr=False)
+    # Of several nodes, how many must have shown a block before it is applied; 0: all that answer.
+    node_agreement: int = 0
     engine: str
     chain_id: int
     genesis_hash: str

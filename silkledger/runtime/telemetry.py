@@ -49,6 +49,8 @@ class Metrics:
     calls: Counter = field(init=False)
     latency: Histogram = field(init=False)
     healthy: Gauge = field(init=False)
+    node_head: Gauge = field(init=False)
+    node_trouble: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         self.calls = Counter(
@@ -62,6 +64,15 @@ class Metrics:
             registry=self.registry,
         )
         self.healthy = Gauge("silkledger_healthy", "1 = serving", ["check"], registry=self.registry)
+        self.node_head = Gauge(
+            "silkledger_node_head", "Newest block of each of several nodes", ["node"], registry=self.registry
+        )
+        self.node_trouble = Gauge(
+            "silkledger_node_trouble",
+            "1 = this node of several is in this trouble",
+            ["node", "reason"],
+            registry=self.registry,
+        )
 
 
 class _SilentHandler(WSGIRequestHandler):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -41,6 +42,8 @@ class NodeProxy:
         self._closing = asyncio.Event()
         self.lag = 0
         """Blocks by which the node is behind the network: it knows nothing of newer ones."""
+        self.distort: Callable[[str, Any], Any] = lambda method, result: result
+        """What is told instead of a result, by the method that was called."""
         self.spoilt: Counter[Fault] = Counter()
         self.url = ""
 
@@ -90,7 +93,12 @@ class NodeProxy:
             await self._closing.wait()
         if fault is Fault.OTHER_HASH:
             replies = [reply | {"result": "0x" + "ab" * 32} for reply in replies]
-        return web.json_response(replies)
+        return web.json_response(list(map(self._told, calls, replies)))
+
+    def _told(self, call: dict[str, Any], reply: dict[str, Any]) -> dict[str, Any]:
+        if "result" not in reply:
+            return reply
+        return reply | {"result": self.distort(call["method"], reply["result"])}
 
     async def _ask(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not self.lag:

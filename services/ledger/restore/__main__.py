@@ -18,7 +18,7 @@ from services.ledger.restore.restore import Restored, RestoreRefused, Restoring
 from services.ledger.settings import LedgerSettings
 from silkledger.evm.contracts import ContractMismatch
 from silkledger.evm.engines import profile_named
-from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.node_setup import open_node
 from silkledger.evm.port import NodeError
 from silkledger.keys import KeyFileError, load_key
 from silkledger.log.checkpoint import LogVerifierKey, NoteError, verify_note
@@ -36,7 +36,7 @@ async def restore(mirror: Path, checkpoints: Sequence[Path]) -> Restored:
     settings = read_settings(LedgerSettings, os.environ)
     key = LogVerifierKey.of(settings.origin, load_key(settings.log_key_file).verifying_key)
     witnessed = [verify_note(path.read_text(encoding="utf-8"), key) for path in checkpoints]
-    node = JsonRpcNode(settings.node_url, profile_named(settings.engine))
+    node = open_node(settings, profile_named(settings.engine))
     try:
         network = await network_of(node, settings)
         database = await Database.open(settings.database_url)

@@ -1,0 +1,103 @@
+"""The node that a service talks to, from its settings: one, or several that are held against each other."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from silkledger.evm.crosscheck import CrossCheckedNode
+from silkledger.evm.engines import EngineProfile
+from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.node_standing import NodeStanding, NodeTrouble
+from silkledger.evm.port import Node
+from silkledger.runtime.health import HealthCheck
+from silkledger.runtime.settings import SettingsError, variable_of
+from silkledger.runtime.telemetry import Metrics, logger
+from silkledger.values import BlockHash
+
+_NAMED: Final = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*)=)?(https?://.+)")
+"""`name=URL`, or a URL."""
+
+
+class NodeSettings(Protocol):
+    """What settings say of the nodes (silkledger.runtime.settings)."""
+
+    @property
+    def node_url(self) -> str: ...
+    @property
+    def node_agreement(self) -> int: ...
+    @property
+    def chain_id(self) -> int: ...
+    @property
+    def genesis_hash(self) -> str: ...
+
+
+def node_urls(text: str) -> list[tuple[str, str]]:
+    """Names and URLs of `name=URL, name=URL, …`; a URL without a name is called by its host and port.
+
+    Raises:
+        SettingsError: not of that form, or a name stands twice. Repeats no URL: it may hold a password.
+    """
+    named: list[tuple[str, str]] = []
+    for index, part in enumerate(text.split(","), start=1):
+        match = _NAMED.fullmatch(part.strip())
+        try:
+            host = urlsplit(match[2]).netloc.rpartition("@")[2] if match else ""
+        except ValueError:
+            host = ""
+        if match is None or not host:
+            raise SettingsError({variable_of("node_url"): f"part {index} is not a URL, or a name=URL"})
+        named.append((match[1] or host, match[2]))
+    if len({name for name, _ in named}) != len(named):
+        raise SettingsError({variable_of("node_url"): "a name stands twice"})
+    return named
+
+
+def open_node(settings: NodeSettings, profile: EngineProfile, metrics: Metrics | None = None) -> Node:
+    """The node of the settings. Close it. Asks nothing yet.
+
+    Raises:
+        SettingsError: `node_url` or `node_agreement` are malformed, or more nodes shall agree than there are.
+    """
+    urls = node_urls(settings.node_url)
+    if not 0 <= settings.node_agreement <= len(urls):
+        raise SettingsError({variable_of("node_agreement"): f"must be 0 to {len(urls)}, the nodes there are"})
+    nodes = [(name, JsonRpcNode(url, profile)) for name, url in urls]
+    if len(nodes) == 1:
+        return nodes[0][1]
+    return CrossCheckedNode(
+        nodes,
+        settings.chain_id,
+        BlockHash.from_hex(settings.genesis_hash),
+        block_time_s=profile.block_time_s,
+        agreement=settings.node_agreement,
+        listener=NodeReporter(metrics),
+    )
+
+
+def node_checks(node: Node) -> dict[str, HealthCheck]:
+    """The health check of several nodes; one node alone is judged by the follower."""
+    return {"nodes": node.health} if isinstance(node, CrossCheckedNode) else {}
+
+
+class NodeReporter:
+    """Tells log and metrics what becomes of each node: a line when its trouble changes, its head always."""
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics
+        self._troubles: dict[str, NodeTrouble | None] = {}
+
+    def __call__(self, standing: NodeStanding) -> None:
+        name, trouble = standing.name, standing.trouble
+        if self._metrics is not None:
+            self._metrics.node_head.labels(name).set(standing.head or 0)
+            for known in NodeTrouble:
+                self._metrics.node_trouble.labels(name, known.value).set(int(trouble is known))
+        if self._troubles.get(name) is trouble:
+            return
+        self._troubles[name] = trouble
+        if trouble is None:
+            logger().info("node_in_order", node=name, head=standing.head)
+        else:
+            logger().warning("node_trouble", node=name, reason=trouble.value, why=standing.detail)
