@@ -18,8 +18,8 @@ from silkledger.keys import Suite, VerifyingKey
 from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.statement import parse_statement
 
-CALLS: Final = 24
-"""Calls of one round."""
+CALLS: Final = 72
+"""Calls of one round: some seconds, so that the wait for the last batch at its end weighs little."""
 WARM_UP: Final = 8
 """Calls before the first round, not counted."""
 ROUNDS: Final = 3

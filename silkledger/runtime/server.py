@@ -8,6 +8,7 @@ flight get `DRAIN_S` seconds, workers are stopped, then the caller closes the da
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -28,6 +29,11 @@ from silkledger.runtime.telemetry import Metrics, MetricsEndpoint, logger
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """Largest request and response, stated in the API's documentation."""
+
+COLLECT_AFTER: Final = 50_000
+"""So many more objects that can be part of a cycle, and Python looks for cycles among the new ones (its own
+default: 700). What is in no cycle is freed at once, as ever.
+"""
 
 DRAIN_S: Final = 10.0
 """Time that calls in flight get after SIGTERM."""
@@ -212,11 +218,23 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = await Server.start(settings, services, workers, checks, metrics)
+    _calm_collector()
     try:
         await server.wait(stop)
     finally:
         await server.stop()
         logger().info("stopped")
+
+
+def _calm_collector() -> None:
+    """What is there at start stays for good, and needs no looking at; and look less often at the rest.
+
+    By default one call of a thousand items sets off several collections, and the later ones go through all
+    that lives: a seventh of the process's time under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def run(main: Callable[[], Any]) -> int:
