@@ -31,3 +31,10 @@ class LedgerSettings(ServerSettings, ChainSettings, LaneSettings):
     # Processes that verify signatures; 0 verifies in the service's own process, -1 starts one per core, at
     # most 8.
     verify_processes: int = -1
+    # Where replays asked for over gRPC keep what they rebuilt, so that they survive a restart; nobody else
+    # may write there. Without it none are offered.
+    replay_directory: Path | None = None
+    # Replays worked on at once; others wait.
+    replays_at_once: int = 1
+    # Worker processes of each; 0 works in one thread of its process.
+    replay_processes: int = 0

@@ -19,6 +19,9 @@ from services.ledger.index.known import KnownStatements
 from services.ledger.proofs.evidence import EvidenceDesk
 from services.ledger.proofs.log_reads import LogReads
 from services.ledger.relay.relay import Relay, relay_builders
+from services.ledger.replays.api import AuditApi
+from services.ledger.replays.operations import Operations
+from services.ledger.replays.runner import ReplaySettings, Runner
 from services.ledger.sequencing.anchoring import AnchorBuilders, Anchoring
 from services.ledger.sequencing.queue import Queue
 from services.ledger.sequencing.sequencer import Sequencer, SequencingLimits
@@ -77,6 +80,27 @@ class Assembled:
         self.ledger.admission.checker.close()
 
 
+def replay_settings(parts: Parts) -> ReplaySettings:
+    """What a replay of this service is told: its own database, its own node, no key."""
+    settings, network = parts.settings, parts.network
+    vkey = LogVerifierKey.of(settings.origin, parts.log_key.verifying_key)
+    job = {
+        "network": {
+            "chain_id": network.chain_id,
+            "genesis_hash": str(network.genesis_hash),
+            "directory": str(network.directory),
+            "contracts": {name: str(address) for name, address in network.addresses.items()},
+        },
+        "engine": parts.profile.name,
+        "origin": settings.origin,
+        "log_verifier_key": str(vkey),
+        "node_url": settings.node_url,
+        "databases": [["ledger", settings.database_url]],
+        "processes": settings.replay_processes,
+    }
+    return ReplaySettings(job, settings.replay_directory, settings.replays_at_once)
+
+
 def assemble(parts: Parts) -> Assembled:
     """Wire the ledger. Starts nothing."""
     settings, database, profile = parts.settings, parts.database, parts.profile
@@ -123,6 +147,8 @@ def assemble(parts: Parts) -> Assembled:
                 await asyncio.wait_for(stop.wait(), LOOK_S)
         await lane.run(stop)
 
+    replays = Runner(database, replay_settings(parts))
+    audits = AuditApi(Operations(database, replays.offered, replays.wake))
     runs = {
         "follower": follower.run,
         "lane": run_lane,
@@ -131,6 +157,7 @@ def assemble(parts: Parts) -> Assembled:
         "evidence": evidence.run,
         "verifiers": checker.run,
         "sessions": StoppedSessions(database).run,
+        "replays": replays.run,
     }
 
     async def database_check() -> str | None:
@@ -142,7 +169,7 @@ def assemble(parts: Parts) -> Assembled:
         follower=follower,
         lane=lane,
         sequencer=sequencer,
-        services=(api.service(),),
+        services=(api.service(), audits.service()),
         workers=tuple(NamedWorker(name, run) for name, run in runs.items()),
         checks={
             "database": database_check,

@@ -64,6 +64,13 @@ def replay(
     processes: Annotated[
         int, typer.Option(min=-1, help="Worker processes; -1 starts one per core, 0 none.")
     ] = -1,
+    remote: Annotated[
+        bool,
+        typer.Option(
+            "--remote",
+            help="Have the ledger service replay its own database, as an auditor (--as) or operator.",
+        ),
+    ] = False,
     alias: AsOption = "",
     data: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
@@ -72,6 +79,9 @@ def replay(
 
     The log's entries are read from the ledger's database; without one, from a mirror, or from the log itself
     as an auditor (--as).
+
+    With --remote the service does it, and what it reports is its word: compare its state digests with your
+    own. Interrupting the command cancels the replay.
 
     Exit 0: no difference. Exit 1: each difference is named by database, table, key, field and both values.
     Exit 7: no difference found, but something could not be had (UNAVAILABLE, counted and listed).
@@ -82,8 +92,16 @@ def replay(
     async def audit() -> ExitCode:
         from silkledger.audit.page import page
         from silkledger.audit.replay import Means
+        from silkledger.cli.remote_audits import remote_replay
         from silkledger.cli.vault_terms import ServiceTerms
 
+        if remote:
+            here = node or database or mirror or trust_roots or work
+            if here:
+                raise CommandFailed(
+                    ExitCode.USAGE, "--remote goes with --upto-block, --report and --html only"
+                )
+            return await remote_replay(session, upto_block, report, html)
         means = Means(work, processes, ServiceTerms())
         result = await _replay(session, node, database or [], mirror, upto_block, means)
         if report is not None:

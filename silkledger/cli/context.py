@@ -14,7 +14,7 @@ from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output
 
 if TYPE_CHECKING:
-    from silkledger.client import IdentityClient, LedgerClient, SettlementClient
+    from silkledger.client import AuditClient, IdentityClient, LedgerClient, SettlementClient
     from silkledger.client.calls import CallSigner
     from silkledger.client.channel import Credentials
     from silkledger.client.organisation import Organisation
@@ -110,6 +110,15 @@ class Session:
         credentials = self.operator_credentials if operator else self.credentials
         async with Connection(self.network_file.endpoints["ledger"], credentials) as connection:
             yield LedgerClient(connection)
+
+    @asynccontextmanager
+    async def audits(self, *, operator: bool = False) -> AsyncIterator[AuditClient]:
+        """The ledger service's AuditService."""
+        from silkledger.client import AuditClient, Connection
+
+        credentials = self.operator_credentials if operator else self.credentials
+        async with Connection(self.network_file.endpoints["ledger"], credentials, patience=0.0) as connection:
+            yield AuditClient(connection)
 
     @asynccontextmanager
     async def identity(self, *, operator: bool = False) -> AsyncIterator[IdentityClient]:

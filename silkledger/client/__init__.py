@@ -5,6 +5,7 @@ signatures leave it. Every write carries a `request_id`, and a retry repeats the
 lost on the way never becomes a second registration.
 """
 
+from silkledger.client.audit import AuditClient
 from silkledger.client.channel import Connection, Credentials
 from silkledger.client.errors import FieldViolation, RpcFailed
 from silkledger.client.identity import IdentityClient
@@ -12,6 +13,7 @@ from silkledger.client.ledger import LedgerClient
 from silkledger.client.settlement import SettlementClient
 
 __all__ = [
+    "AuditClient",
     "Connection",
     "Credentials",
     "FieldViolation",

@@ -73,6 +73,7 @@ class Environments:
             "SILKLEDGER_LOG_KEY_FILE": str(log_key),
             # A laptop's trickle of statements is checked faster than processes for it would start.
             "SILKLEDGER_VERIFY_PROCESSES": "0",
+            "SILKLEDGER_REPLAY_DIRECTORY": str(folder / "replays"),
         }
 
     def identity(self, listen: str, metrics: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 
 from services.ledger import storage
+from services.ledger.replays import storage as replays
 from services.ledger.sequencing import pending
 from silkledger.evm.tables import CHAIN_TABLES, LANE_TABLES
 from silkledger.projections import anchors, calls, histories, log_index, log_tiles, statements
@@ -26,4 +27,5 @@ def metadata() -> MetaData:
         histories.TABLES,
         idempotency.metadata,
         storage.own,
+        replays.metadata,
     )
