@@ -139,8 +139,9 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
 
     async def GetEvidence(self, request: pb.GetEvidenceRequest, context: Context) -> pb.GetEvidenceResponse:
         as_of = request.as_of_block if request.HasField("as_of_block") else None
+        index = request.document_index if request.HasField("document_index") else None
         bundle = await self._evidence.evidence(
-            caller(), request.statement_id, as_of, CountryCode(request.relying_country)
+            caller(), request.statement_id, as_of, CountryCode(request.relying_country), index
         )
         return pb.GetEvidenceResponse(bundle=bundle)
 

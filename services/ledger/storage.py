@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
     func,
     insert,
     select,
@@ -29,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.ledger.reading.documents import has_documents
 from services.ledger.reading.entries import EntryRow as EntryRow
 from services.ledger.reading.entries import Place as Place
 from services.ledger.reading.entries import Search as Search
@@ -55,6 +57,10 @@ checkpoint = Table(
     Column("note", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
+
+# Manifests of the log whose documents are not here: they came from a mirror, and their holder has not
+# submitted them again.
+undocumented = Table("undocumented", own, Column("manifest", LargeBinary(32), primary_key=True))
 
 # Signed calls that were taken for relay. What became of each is in the chain's projections.
 relayed_call = Table(
@@ -149,6 +155,24 @@ async def first_checkpoint_covering(connection: AsyncConnection, leaf_index: int
     )
     row = (await connection.execute(query)).first()
     return None if row is None else CheckpointRow(row.tree_size, bytes(row.root), row.note)
+
+
+async def insert_undocumented(connection: AsyncConnection, manifests: Sequence[bytes]) -> None:
+    """Of these manifests, those whose documents are not here."""
+    for manifest in manifests:
+        if not await has_documents(connection, manifest):
+            await connection.execute(insert(undocumented), {"manifest": manifest})
+
+
+async def delete_undocumented(connection: AsyncConnection, manifests: Sequence[bytes]) -> None:
+    """The documents of these manifests have come."""
+    if manifests:
+        await connection.execute(delete(undocumented).where(undocumented.c.manifest.in_(manifests)))
+
+
+async def undocumented_count(connection: AsyncConnection) -> int:
+    """How many manifests of the log have no documents here."""
+    return int((await connection.execute(select(func.count()).select_from(undocumented))).scalar_one())
 
 
 async def insert_audit(

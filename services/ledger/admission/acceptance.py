@@ -16,6 +16,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.ledger import storage
 from services.ledger.domain import CheckedRun
 from services.ledger.index.known import KnownStatements
 from services.ledger.reading.documents import has_documents
@@ -76,10 +77,13 @@ class _Rows:
     pending: list[Row] = field(default_factory=list)
     audit: list[Row] = field(default_factory=list)
     ids: list[bytes] = field(default_factory=list)
+    manifests: list[bytes] = field(default_factory=list)
+    """Whose documents came with it."""
 
     async def insert(self, connection: AsyncConnection) -> None:
         for table in ("accepted", "entry_pack", "manifest_pack", "pending", "audit"):
             await insert_rows(connection, table, getattr(self, table))
+        await storage.delete_undocumented(connection, self.manifests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,7 @@ def _add(rows: _Rows, item: Candidate, flags: Sequence[bool], call: int) -> None
     rows.ids += [ids[at : at + 32] for at in range(0, len(ids), 32)]
     if item.leaves:
         rows.manifest_pack += manifest_packs(ids, item.leaves, item.leaf_length)
+        rows.manifests.append(ids)
 
 
 def _only(data: bytes, size: int, kept: Sequence[int]) -> bytes:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from services.ledger import storage
 from services.ledger.domain import Stage
 from services.ledger.errors import FieldRefused, LedgerError
 from services.ledger.proofs.log_reads import LogReads
+from services.ledger.reading.documents import document_at, document_path
+from services.ledger.storage import EntryRow
 from services.ledger.use_cases import Ledger
-from silkledger.evidence.bundle import LogSection
+from silkledger.evidence.bundle import DocumentSection, LogSection
 from silkledger.evm.capture import CaptureFailed, CaptureRequest, capture
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.port import Node, NodeError
+from silkledger.manifest import ManifestLeaf, SignedManifest
 from silkledger.projections.histories import StoredHistories
+from silkledger.projections.statements import parse_entry
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.telemetry import logger
-from silkledger.statement import parse_statement
-from silkledger.values import CountryCode
+from silkledger.statement import SignedStatement
+from silkledger.values import CountryCode, Digest
 
 WAITING: int = 64
 """Requests that may wait for the worker; more are refused."""
@@ -28,6 +34,39 @@ WAITING: int = 64
 class _Job:
     request: CaptureRequest
     result: asyncio.Future[bytes]
+
+
+async def _document(
+    connection: AsyncConnection, entry: EntryRow, index: int | None
+) -> DocumentSection | None:
+    """The proof of a manifest's document; None for a statement about one document.
+
+    Raises:
+        FieldRefused: DOCUMENT_INDEX, where an index is missing, too large, or not asked for.
+        LedgerError: DOCUMENTS_UNAVAILABLE.
+    """
+    size = entry.manifest_size
+    if size is None:
+        if index is not None:
+            raise FieldRefused("DOCUMENT_INDEX", "document_index", "the statement is about one document")
+        return None
+    if index is None or index >= size:
+        raise FieldRefused("DOCUMENT_INDEX", "document_index", f"must say which of the {size} documents")
+    found = await document_at(connection, entry, index)
+    path = await document_path(connection, entry, index)
+    if found is None or path is None:
+        raise LedgerError(
+            "DOCUMENTS_UNAVAILABLE", "this manifest's documents are not here; its holder may submit it again"
+        )
+    return DocumentSection(found.leaf, index, tuple(path))
+
+
+def _digest(statement: SignedStatement | SignedManifest, document: DocumentSection | None) -> Digest:
+    """Of the document that the evidence is about."""
+    if isinstance(statement, SignedStatement):
+        return statement.digest
+    assert document is not None, "a manifest comes with the proof of a document"
+    return ManifestLeaf.decode(document.leaf).digest
 
 
 class EvidenceDesk:
@@ -41,12 +80,18 @@ class EvidenceDesk:
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(WAITING)
 
     async def evidence(
-        self, caller: Caller, statement_id: bytes, as_of: int | None, relying: CountryCode
+        self,
+        caller: Caller,
+        statement_id: bytes,
+        as_of: int | None,
+        relying: CountryCode,
+        document_index: int | None = None,
     ) -> bytes:
-        """The bundle of a statement as of a final block.
+        """The bundle of a statement, or of one document of a manifest, as of a final block.
 
         Raises:
-            StatementNotFound, LedgerError NOT_FINAL_YET, FieldRefused BLOCK_NOT_FINAL, EVIDENCE_UNAVAILABLE.
+            StatementNotFound, LedgerError NOT_FINAL_YET, FieldRefused BLOCK_NOT_FINAL, DOCUMENT_INDEX,
+            DOCUMENTS_UNAVAILABLE, EVIDENCE_UNAVAILABLE.
         """
         view = await self._ledger.statement(caller, statement_id)
         final = self._ledger.final_block()
@@ -61,19 +106,21 @@ class EvidenceDesk:
                 "as_of_block",
                 f"evidence can be had from block {view.anchor.block.number} to {final.number}",
             )
+        statement = parse_entry(view.entry.raw)
         async with self._ledger.database.read() as connection:
             rows = await storage.entries_by_id(connection, [statement_id])
             receipt = await self._reads.receipt_of(connection, rows[statement_id])
-        statement = parse_statement(view.entry.raw)
+            document = await _document(connection, rows[statement_id], document_index)
         request = CaptureRequest(
             statement=statement,
-            digest=statement.digest,
+            digest=_digest(statement, document),
             origin=self._ledger.settings.origin,
             leaf_index=view.entry.leaf_index,
             log=LogSection(receipt.checkpoint.encode(), receipt.receipt, None),
             anchor_block=view.anchor.block.number,
             as_of=number,
             relying=(relying,),
+            document=document,
         )
         return await self._ask(request)
 

@@ -204,6 +204,8 @@ async def _write_batch(
     await insert_rows(connection, "leaf_run", [astuple(run) for run in batch.runs])
     await insert_rows(connection, "tile", nodes.grown_tiles(size, grown[0]))
     await add_segment(connection, size, grown[0], batch.records)
+    manifests = [row.statement_id for group in groups for row in group if row.manifest_size is not None]
+    await storage.insert_undocumented(connection, manifests)
     return grown
 
 

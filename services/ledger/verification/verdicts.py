@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from silkledger.envelope import SignedObject
 from silkledger.evidence import issuer as issuers
 from silkledger.evidence.checklist import Checklist, need
 from silkledger.evidence.errors import EvidenceInvalid
@@ -18,11 +19,11 @@ from silkledger.evidence.notices import later_notices
 from silkledger.evidence.proven_histories import ProvenHistories
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.verdict import Assurance, Check, CheckResult, Outcome, Verdict, outcome_of
-from silkledger.statement import SignedStatement
 from silkledger.values import BlockRef, CountryCode
 
 NOT_REGISTERED = "NOT_REGISTERED"
 NOT_FINAL_YET = "NOT_FINAL_YET"
+DOCUMENTS_UNAVAILABLE = "DOCUMENTS_UNAVAILABLE"
 """Reasons that only a service gives: a bundle always has a registration."""
 
 ASSUMPTIONS = (
@@ -43,13 +44,15 @@ class Blocks:
 
 
 def verdict_on(
-    statement: SignedStatement,
+    statement: SignedObject,
     blocks: Blocks,
     histories: ProvenHistories,
     relying: CountryCode,
     assurance: Assurance,
+    place: tuple[int, int] | None = None,
 ) -> Verdict:
-    """The verdict on a statement that is final on chain. Checks as in `verify_bundle`, steps (12) to (18).
+    """The verdict on a statement that is final on chain, or on a document of a manifest that is: `place` is its
+    index, and how many there are. Checks as in `verify_bundle`, steps (13) and (15) to (20).
 
     `histories` must hold what `silkledger.evidence.assemble.missing_histories` asks for.
     """
@@ -70,13 +73,17 @@ def verdict_on(
     checks.run("authority_in_force", lambda: authority(known))
     checks.run("status_known", lambda: status(blocks.as_of.number))
     checks.run("status_in_force", lambda: status(known))
+    notices = later_notices(statement, histories, blocks.as_of, blocks.known, relying)
+    if place is not None:
+        index, size = place
+        notices.append(f"Document {index + 1} of the {size} of a manifest: signature and status are of that.")
     return Verdict(
         outcome_of(checks.checks, assurance),
         assurance,
         blocks.as_of.ref,
         checks.checks,
         ASSUMPTIONS,
-        tuple(later_notices(statement, histories, blocks.as_of, blocks.known, relying)),
+        tuple(notices),
     )
 
 
@@ -104,6 +111,16 @@ def not_registered(as_of: BlockRef, assurance: Assurance) -> Verdict:
     )
     notice = "Not registered is not forged: the document may be in another log, or in none."
     return Verdict(Outcome.NOT_REGISTERED, assurance, as_of, (check,), ASSUMPTIONS, (notice,))
+
+
+def unknown(as_of: BlockRef, assurance: Assurance, manifests: int) -> Verdict:
+    """No statement about this document is here, but this service lacks the documents of some manifests of its
+    log, and it may be one of those. To call it unregistered would be a guess.
+    """
+    detail = f"no statement about it is here, nor the documents of {manifests} manifest(s) of this log"
+    check = Check("registration", CheckResult.NOT_CHECKED, DOCUMENTS_UNAVAILABLE, detail)
+    notice = "The log came back from a mirror, which has manifests without their documents: their holders do."
+    return Verdict(Outcome.INCOMPLETE, assurance, as_of, (check,), ASSUMPTIONS, (notice,))
 
 
 _ORDER = {

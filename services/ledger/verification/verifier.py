@@ -18,8 +18,10 @@ from services.ledger.verification.verdicts import (
     best,
     not_final_yet,
     not_registered,
+    unknown,
     verdict_on,
 )
+from silkledger.envelope import SignedObject
 from silkledger.evidence.assemble import Histories, missing_histories
 from silkledger.evidence.header import Header
 from silkledger.evidence.proven_histories import ProvenHistories
@@ -27,8 +29,8 @@ from silkledger.evidence.verdict import Assurance, Verdict
 from silkledger.evm.engines import EngineProfile, ProofKind
 from silkledger.projections.chain import stored_block
 from silkledger.projections.histories import StoredHistories
+from silkledger.projections.statements import parse_entry
 from silkledger.runtime.auth import Caller
-from silkledger.statement import SignedStatement, parse_statement
 from silkledger.values import BlockRef, CountryCode
 
 MAX_STATEMENTS = 100
@@ -59,7 +61,7 @@ class Verifier:
     async def verify(
         self, caller: Caller, digest: bytes, as_of: int | None, relying: CountryCode
     ) -> tuple[Verdict, list[Judged]]:
-        """The verdict on the document, and on every statement about it.
+        """The verdict on the document, and on every statement about it or manifest that holds it.
 
         Raises:
             FieldRefused: BLOCK_NOT_FINAL. ChainNotFollowed.
@@ -80,8 +82,11 @@ class Verifier:
             for row in rows:
                 view = await self._ledger.view(connection, caller, row)
                 judged.append(Judged(view, await self._judge(connection, view, at, final, relying)))
+            missing = 0 if judged else await storage.undocumented_count(connection)
         verdicts = [item.verdict for item in judged]
-        return best(verdicts) if verdicts else not_registered(at, self.assurance), judged
+        if verdicts:
+            return best(verdicts), judged
+        return (unknown(at, self.assurance, missing) if missing else not_registered(at, self.assurance)), []
 
     async def _judge(
         self,
@@ -100,12 +105,14 @@ class Verifier:
             as_of=await self._header(connection, at.number),
             known=await self._header(connection, final.number),
         )
-        statement = parse_statement(view.entry.raw)
-        histories = await self._histories(connection, statement, blocks, relying)
-        return verdict_on(statement, blocks, ProvenHistories(histories), relying, self.assurance)
+        statement = parse_entry(view.entry.raw)
+        histories = ProvenHistories(await self._histories(connection, statement, blocks, relying))
+        document = view.entry.document
+        place = None if document is None else (document.index, view.entry.manifest_size or 0)
+        return verdict_on(statement, blocks, histories, relying, self.assurance, place)
 
     async def _histories(
-        self, connection: AsyncConnection, statement: SignedStatement, blocks: Blocks, relying: CountryCode
+        self, connection: AsyncConnection, statement: SignedObject, blocks: Blocks, relying: CountryCode
     ) -> Histories:
         """Everything that the rules will ask for, as recorded up to the last final block."""
         stored, known = StoredHistories(connection), blocks.known.number
