@@ -40,7 +40,7 @@ from services.ledger.reading.entries import search_entries as search_entries
 from silkledger.evm.lane_types import State
 from silkledger.evm.tables import CHAIN_BLOCK, INTENT
 from silkledger.projections.log_tiles import tile
-from silkledger.projections.statements import leaf_run
+from silkledger.projections.statements import leaf_run, undocumented
 from silkledger.runtime.db import POSTGRESQL
 from silkledger.values import BlockHash, BlockRef
 
@@ -57,10 +57,6 @@ checkpoint = Table(
     Column("note", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
-
-# Manifests of the log whose documents are not here: they came from a mirror, and their holder has not
-# submitted them again.
-undocumented = Table("undocumented", own, Column("manifest", LargeBinary(32), primary_key=True))
 
 # Signed calls that were taken for relay. What became of each is in the chain's projections.
 relayed_call = Table(

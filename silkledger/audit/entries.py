@@ -15,6 +15,7 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.audit.compare import shown
+from silkledger.audit.documents import Manifests
 from silkledger.audit.leaves import CheckedLeaf, checked
 from silkledger.audit.log_index import check_index
 from silkledger.audit.report import Difference
@@ -78,8 +79,10 @@ async def audit_log(
         differences += _check_statement(database, item)  # (1)
         tree.append_hash(item.hash)
     differences += await _check_tiles(database, live, nodes, tree.size)  # (2)
-    differences += await check_index(database, live, tree.size)  # (3)
-    unavailable = _check_anchors(database, tree, anchors, differences)  # (4)
+    manifests = Manifests(database, live)
+    differences += await check_index(database, live, tree.size, manifests)  # (3)
+    differences += await manifests.differences()
+    unavailable = _check_anchors(database, tree, anchors, differences) + manifests.unavailable  # (4)
     return LogAudit(tree.size, len(anchors), tuple(differences), tuple(unavailable))
 
 

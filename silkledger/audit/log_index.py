@@ -7,6 +7,7 @@ from collections import Counter
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from silkledger.audit.documents import Manifests
 from silkledger.audit.report import Difference
 from silkledger.envelope import StatementError
 from silkledger.log.index import (
@@ -20,33 +21,34 @@ from silkledger.log.index import (
     statement_records,
     unpack,
 )
-from silkledger.manifest import ManifestLeaf
-from silkledger.manifest_leaves import leaf_length
 from silkledger.projections.log_index import index_page, index_segment
 from silkledger.projections.statements import (
     Run,
     entries_of,
-    manifest_pack,
     parse_entry,
     runs_from,
 )
 from silkledger.statement import SignedStatement
-from silkledger.values import DocumentType
 
 
-async def check_index(database: str, live: AsyncConnection, size: int) -> list[Difference]:
-    """Records that are missing, and records that should not be there, each by what it says."""
+async def check_index(
+    database: str, live: AsyncConnection, size: int, manifests: Manifests
+) -> list[Difference]:
+    """Records that are missing, and records that should not be there, each by what it says.
+
+    Those of documents whose leaves are damaged are passed over: the damage is told by `manifests`.
+    """
     expected: Counter[bytes] = Counter()
     leaf = 0
     while leaf < size and (runs := await runs_from(live, leaf)):
         for run in runs:
-            expected.update(await _records(live, run))
+            expected.update(await _records(live, run, manifests))
             leaf = run.end_leaf
     stored: Counter[bytes] = Counter()
     readable = select(index_segment.c.segment).where(index_segment.c.level >= 0)
     query = select(index_page.c.records).where(index_page.c.segment.in_(readable))
     for (page,) in await live.execute(query):
-        stored.update(split(bytes(page)))
+        stored.update(record for record in split(bytes(page)) if not manifests.is_damaged(record))
     missing, surplus = expected - stored, stored - expected
     return [_difference(database, record, "present", "missing") for record in sorted(missing)] + [
         _difference(database, record, "absent", "present") for record in sorted(surplus)
@@ -61,7 +63,7 @@ def _difference(database: str, record: bytes, replayed: str, found: str) -> Diff
     return Difference(database, "index_page", key, kind.name.lower(), replayed, found)
 
 
-async def _records(live: AsyncConnection, run: Run) -> list[bytes]:
+async def _records(live: AsyncConnection, run: Run, manifests: Manifests) -> list[bytes]:
     """The records of a run: of each entry, and of the run itself. An entry that cannot be read has none."""
     found: list[bytes] = []
     types, issuer = set(), ""
@@ -76,17 +78,7 @@ async def _records(live: AsyncConnection, run: Run) -> list[bytes]:
         if isinstance(item, SignedStatement):
             relative = statement_records(0, item.id, item.digest, item.subject)
         else:
-            documents = await _documents(live, bytes(item.id), item.document_type)
+            documents = await manifests.documents(item, leaf)
             relative = manifest_records(item.id, item.subject, documents)
         found += absolute(relative, [leaf])
     return found + (run_records(run.first_leaf, issuer, types) if issuer else [])
-
-
-async def _documents(live: AsyncConnection, manifest: bytes, kind: DocumentType) -> list[tuple[bytes, bytes]]:
-    """(digest, salted subject) of each document of a manifest, as far as the database has them."""
-    pack = manifest_pack.c
-    query = select(pack.leaves).where(pack.manifest == manifest).order_by(pack.first_document)
-    whole = b"".join(bytes(leaves) for leaves in (await live.execute(query)).scalars())
-    length = leaf_length(kind)
-    leaves = [ManifestLeaf.decode(whole[at : at + length]) for at in range(0, len(whole), length)]
-    return [(bytes(leaf.digest), leaf.salted_subject) for leaf in leaves]

@@ -60,6 +60,10 @@ manifest_pack = Table(
     Column("leaves", LargeBinary, nullable=False),
 )
 
+# Manifests of the log whose documents are not here: they came from a mirror, and their holder has not
+# submitted them again.
+undocumented = Table("undocumented", metadata, Column("manifest", LargeBinary(32), primary_key=True))
+
 # Consecutive leaves of the log that are consecutive items of a call. Without gaps from leaf 0 on.
 leaf_run = Table(
     "leaf_run",

@@ -51,8 +51,8 @@ def verdict_on(
     assurance: Assurance,
     place: tuple[int, int] | None = None,
 ) -> Verdict:
-    """The verdict on a statement that is final on chain, or on a document of a manifest that is: `place` is its
-    index, and how many there are. Checks as in `verify_bundle`, steps (13) and (15) to (20).
+    """The verdict on a statement that is final on chain, or on a document of a manifest that is: `place` is
+    its index, and how many there are. Checks as in `verify_bundle`, steps (13) and (15) to (20).
 
     `histories` must hold what `silkledger.evidence.assemble.missing_histories` asks for.
     """

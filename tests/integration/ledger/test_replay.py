@@ -22,7 +22,10 @@ from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.evm.tables import CHAIN_CURSOR
 from silkledger.ledger.v1 import ledger_pb2_grpc as rpc
 from silkledger.log.checkpoint import LogVerifierKey
+from silkledger.manifest import parse_manifest
+from silkledger.manifest_leaves import leaf_length
 from silkledger.projections.log_tiles import tile
+from silkledger.projections.statements import manifest_pack, undocumented
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import parse_url
 from silkledger.values import BlockHash
@@ -30,9 +33,12 @@ from tests.support.anvil import FAST
 from tests.support.grpc_clients import channel
 
 from .conftest import Ledger, id_of, reached, register
+from .test_manifests import request, signed
 from .test_verdicts import relay, revocation
 
 TAMPERINGS = 100
+DOCUMENTS = 600
+"""Of the one manifest: more than one pack holds."""
 
 
 @dataclass
@@ -65,6 +71,10 @@ async def _live(ledger: Ledger) -> list[bytes]:
             await stub.RegisterStatements(register(*batch))
             await reached(stub, bytes(id_of(batch[-1])), chain.EVIDENCE_STAGE_FINAL)
             raws += batch
+        held = signed(ledger, DOCUMENTS)
+        await stub.RegisterManifest(request(held))
+        await reached(stub, bytes(held.statement_id), chain.EVIDENCE_STAGE_FINAL)
+        raws.append(held.raw)
         call = revocation(ledger, account, bytes(id_of(raws[0])))
         await stub.RelayCall(relay(call))
         asked = chain.GetCallRequest(actor=call.actor, request_id=call.request_id)
@@ -228,6 +238,50 @@ async def test_a_hundred_random_tamperings_are_each_found_and_named(quiet: Quiet
                     field.table.update().where(here).values({field.name: row[field.name]})
                 )
         assert await found() == set()
+    await engine.dispose()
+
+
+async def test_an_altered_or_missing_document_of_a_manifest_is_named(quiet: Quiet) -> None:
+    manifest = parse_manifest(quiet.statements[-1])
+    place = f"manifest=0x{bytes(manifest.id).hex()}"
+    length = leaf_length(manifest.document_type)
+    engine = create_async_engine(parse_url(quiet.ledger.database_url))
+    pack = manifest_pack.c
+    async with engine.connect() as connection:
+        rows = (await connection.execute(select(manifest_pack).order_by(pack.first_document))).all()
+    assert [row.width for row in rows] == [512, 88]
+
+    async def found() -> tuple[set[tuple[str, str, str]], tuple[str, ...]]:
+        report = await quiet.replay()
+        return {(d.table, d.key, d.field) for d in report.differences}, report.unavailable
+
+    async def store(leaves: bytes) -> None:
+        async with engine.begin() as connection:
+            last = (pack.manifest == bytes(manifest.id)) & (pack.first_document == 512)
+            await connection.execute(manifest_pack.update().where(last).values(leaves=leaves))
+
+    good = bytes(rows[1].leaves)
+    for at in (0, 5, 25, length - 1):  # the form, the salt, the digest and the salted subject of a leaf
+        await store(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        assert await found() == ({("manifest_pack", place, "leaves")}, ())
+    await store(good[:-length])
+    assert await found() == ({("manifest_pack", place, "leaves")}, ())
+    await store(good)
+    assert await found() == (set(), ())
+
+    async with engine.begin() as connection:
+        await connection.execute(undocumented.insert().values(manifest=bytes(manifest.id)))
+    assert await found() == ({("undocumented", place, "(row)")}, ())
+    async with engine.begin() as connection:
+        await connection.execute(manifest_pack.delete())
+    lost, unavailable = await found()
+    assert {table for table, _, _ in lost} == {"index_page"}, "the index still has what was there"
+    assert len(lost) == 2 * DOCUMENTS
+    assert unavailable == ("ledger: the documents of 1 manifest(s) of the log",)
+    async with engine.begin() as connection:
+        await connection.execute(undocumented.delete())
+        await connection.execute(manifest_pack.insert(), [dict(row._mapping) for row in rows])
+    assert await found() == (set(), ())
     await engine.dispose()
 
 
