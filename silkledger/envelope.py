@@ -205,7 +205,7 @@ def read_common(raw: bytes, sign1: cose.Sign1, kinds: tuple[int, ...]) -> dict[s
         "id": StatementId(hashlib.sha256(structure).digest()),
         "issuer": issuer,
         "kid": (kid := _kid(header[cose.KID], issuer)),
-        "subject": _subject(claims[_SUB]),
+        "subject": check_subject(claims[_SUB]),
         "document_type": _document_type(claims[_DOCUMENT_TYPE]),
         "issued_at": _issued_at(claims[_IAT]),
         "salt": _bytes(claims[_SALT], SALT_SIZE, "salt", "SALT_LENGTH"),
@@ -259,7 +259,8 @@ def _kid(value: Any, issuer: Did) -> str:
     return kid
 
 
-def _subject(value: Any) -> str:
+def check_subject(value: Any) -> str:
+    """The value, if it is a subject that is accepted. Raises: StatementError SUBJECT_MALFORMED."""
     if (
         type(value) is not str
         or not 0 < len(value) <= MAX_SUBJECT

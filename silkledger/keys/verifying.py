@@ -132,6 +132,22 @@ class VerifyingKey:
                 "Many signers emit high s: replace s by (order - s), the signed bytes stay the same",
             )
 
+    def holds(self, message: bytes, digest: bytes, signature: bytes) -> bool:
+        """Whether `verify` would return: for many signatures that are expected to be good.
+
+        `digest` MUST be SHA-256 of `message`; suites that hash so themselves are spared doing it again.
+        """
+        if self.suite is Suite.ES256K:
+            # libsecp256k1 refuses what is out of range and, as the format does, a high s.
+            return len(signature) == SIGNATURE_SIZE and bool(
+                _secp256k1(self.public).verify(_der(signature), digest, None)
+            )
+        try:
+            self.verify(message, signature)
+        except SignatureInvalid:
+            return False
+        return True
+
     def _matches(self, message: bytes, signature: bytes) -> bool:
         if self.suite is Suite.ES256K:
             return bool(_secp256k1(self.public).verify(_der(signature), message, _sha256))
