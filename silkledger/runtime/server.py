@@ -218,7 +218,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = await Server.start(settings, services, workers, checks, metrics)
-    _calm_collector()
+    calm_collector()
     try:
         await server.wait(stop)
     finally:
@@ -226,7 +226,7 @@ async def serve(
         logger().info("stopped")
 
 
-def _calm_collector() -> None:
+def calm_collector() -> None:
     """What is there at start stays for good, and needs no looking at; and look less often at the rest.
 
     By default one call of a thousand items sets off several collections, and the later ones go through all

@@ -19,6 +19,7 @@ from services.ledger.domain import (
     check_statements,
     join_runs,
 )
+from silkledger.runtime.server import calm_collector
 from silkledger.runtime.telemetry import logger
 
 AUTOMATIC: Final = -1
@@ -32,8 +33,8 @@ INLINE: Final = 16
 over.
 """
 
-CHUNK: Final = 125
-"""Statements that one worker process takes at once, so that one call of 500 uses several processes."""
+CHUNK: Final = 250
+"""Statements that one worker process takes at once, so that one call of 500 uses two processes."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -107,6 +108,7 @@ def _die_with_parent(parent: int) -> None:
     """A worker must not outlive a service that was killed: the pool's own pipe would keep it waiting for
     ever.
     """
+    calm_collector()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Issuers:
     def __init__(self) -> None:
         self._standing: OrderedDict[tuple[Did, bytes], Standing] = OrderedDict()
         self._accredited: OrderedDict[tuple[Address, str, bytes], bool] = OrderedDict()
+        self._asking = asyncio.Lock()
+        """Calls that wait for the same answer at a new final block: one asks, the others read it."""
 
     async def standing(self, connection: AsyncConnection, did: Did, at: BlockRef) -> Standing:
         """Keys in force at the end of block `at`, by what was on chain then."""
@@ -81,9 +84,13 @@ class Issuers:
         """Whether any country's chain of accreditations lets the issuer issue this type at block `at`."""
         key = (issuer, str(document_type), bytes(at.hash))
         found = self._accredited.get(key)
-        if found is None:
-            found = await self._ask(connection, issuer, document_type, at)
-            _keep(self._accredited, key, found)
+        if found is not None:
+            return found
+        async with self._asking:
+            found = self._accredited.get(key)
+            if found is None:
+                found = await self._ask(connection, issuer, document_type, at)
+                _keep(self._accredited, key, found)
         return found
 
     async def ever_accredited(self, connection: AsyncConnection, issuer: Address, at: BlockRef) -> bool:
