@@ -19,7 +19,7 @@ from silkledger.keys.account import address_of
 from silkledger.keys.suites import Suite
 from silkledger.log.index import manifest_records, statement_records
 from silkledger.log.tree import leaf_hash
-from silkledger.manifest import parse_manifest
+from silkledger.manifest import is_manifest, parse_manifest
 from silkledger.manifest_leaves import split_leaves
 from silkledger.registry.identity import CONTROLLER, IdentityState
 from silkledger.statement import SignedStatement, StatementError, parse_statement
@@ -27,6 +27,9 @@ from silkledger.statement_shape import Read, StatementShape
 from silkledger.values import Address, BlockRef, Did
 
 Parsed = TypeVar("Parsed", bound=SignedObject)
+
+RELAY: Final = "relay"
+"""ERC-1056 delegate type of an account that may submit an issuer's statements (docs/formats/identity.md)."""
 
 MAX_BATCH_BYTES: Final = 3 * 1024 * 1024
 """Most bytes of statements in one call."""
@@ -107,6 +110,8 @@ class IssuerKeys:
     deactivated: bool
     methods: Mapping[str, bytes]
     """Public keys in force, multicodec, by fragment."""
+    relays: frozenset[Address] = frozenset()
+    """Accounts that the issuer named on chain to submit for it, and that have not expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +135,24 @@ class TreeHead:
 def issuer_keys(state: IdentityState) -> IssuerKeys:
     """The part of an identity's state that admission needs."""
     methods = {fragment: key.to_multicodec() for fragment, key in state.methods.items()}
-    return IssuerKeys(state.did, state.owner, state.deactivated, methods)
+    relays = frozenset(item.address for item in state.delegates.values() if item.purpose == RELAY)
+    return IssuerKeys(state.did, state.owner, state.deactivated, methods, relays)
 
 
 @lru_cache(maxsize=4096)
 def _controller(public: bytes) -> tuple[Address, VerifyingKey]:
     """The address of a controller's key, and the key: decompressing the point costs a tenth of a check."""
     return address_of(public), VerifyingKey(Suite.ES256K, public)
+
+
+def claimed_issuer(raws: Sequence[bytes]) -> Did | None:
+    """Whom the first well-formed object of a call speaks for, by its own word. Nothing is verified here."""
+    for raw in raws:
+        try:
+            return (parse_manifest if is_manifest(raw) else parse_statement)(raw).issuer
+        except StatementError:
+            continue
+    return None
 
 
 def key_of(statement: SignedObject, issuer: IssuerKeys) -> VerifyingKey | None:
@@ -167,7 +183,8 @@ def _check(
 ) -> Parsed | Violation:
     """Parse strictly, match the issuer with the caller, find its key, verify the signature. In this order:
 
-    (1) the bytes are a signed statement (or manifest); (2) it speaks for the caller; (3) the identity is
+    (1) the bytes are a signed statement (or manifest); (2) it speaks for the caller, or for whom the
+    caller relays; (3) the identity is
     alive and has the key that the key id names; (4) the signature is that key's. Accreditation is not looked
     at here.
     """
@@ -178,7 +195,12 @@ def _check(
     if statement.issuer != issuer.did:  # (2)
         if statement.issuer.chain_id != issuer.did.chain_id:
             return Violation(index, "issuer", "ISSUER_OTHER_CHAIN", "the issuer's DID is of another chain")
-        return Violation(index, "issuer", "ISSUER_NOT_CALLER", "the issuer is not the calling organisation")
+        return Violation(
+            index,
+            "issuer",
+            "ISSUER_NOT_CALLER",
+            "the issuer is neither the calling organisation nor the one that it relays for in this call",
+        )
     if issuer.deactivated:  # (3)
         return Violation(index, "issuer", "ISSUER_DEACTIVATED", "the issuer's identity was deactivated")
     key = key_of(statement, issuer)

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
 from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
-from services.ledger.admission.admission import Admission
-from services.ledger.domain import Anchored, CheckedRun, Stage, may_read_entry, stage_of
+from services.ledger.admission.admission import Admission, Admitted
+from services.ledger.domain import Anchored, Stage, may_read_entry, stage_of
 from services.ledger.errors import ChainNotFollowed, FieldRefused, StatementNotFound
 from services.ledger.sequencing.queue import Queue
 from services.ledger.settings import LedgerSettings
@@ -116,8 +116,8 @@ class Ledger:
         raws = list(raws)
         with self.queue.reserve(len(raws)):  # (2)
             admission = self.final_block()
-            checked = await self.admission.statements(caller, raws, admission)  # (3)
-            return await self._accept(caller, REGISTER, request, raws, checked, admission, encode)
+            admitted = await self.admission.statements(caller, raws, admission)  # (3)
+            return await self._accept(caller, REGISTER, request, raws, admitted, admission, encode)
 
     async def register_manifest(
         self,
@@ -137,9 +137,9 @@ class Ledger:
             return known
         with self.queue.reserve(1):  # (2)
             admission = self.final_block()
-            checked = await self.admission.manifest(caller, manifest, leaves, admission)  # (3)
+            admitted = await self.admission.manifest(caller, manifest, leaves, admission)  # (3)
             return await self._accept(
-                caller, REGISTER_MANIFEST, request, [manifest], checked, admission, encode, leaves
+                caller, REGISTER_MANIFEST, request, [manifest], admitted, admission, encode, leaves
             )
 
     async def _replayed(self, caller: Caller, method: str, request: Request) -> bytes | None:
@@ -152,13 +152,14 @@ class Ledger:
         method: str,
         request: Request,
         raws: Sequence[bytes],
-        checked: CheckedRun,
+        admitted: Admitted,
         admission: BlockRef,
         encode: Callable[[Registration], bytes],
         leaves: bytes = b"",
     ) -> bytes:
         """Steps (4) and (5) of registration."""
         reach(Failpoint.ACCEPT_CHECKED)
+        checked = admitted.checked
         ids = checked.id_list()
         accepted_ms = self.clock_ms()
         log_by_ms = accepted_ms + self.settings.promise_within_s * 1000
@@ -178,6 +179,7 @@ class Ledger:
 
         candidate = Candidate(
             caller.did,
+            admitted.issuer,
             method,
             request.request_id,
             request.fingerprint,

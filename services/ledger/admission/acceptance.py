@@ -50,6 +50,8 @@ class Candidate:
     """A call that was checked and promised, about to be committed."""
 
     caller: Did
+    issuer: Did
+    """Of all its statements: the caller, or whom the caller relays for."""
     method: str
     request_id: str
     fingerprint: bytes
@@ -207,7 +209,7 @@ def _add(rows: _Rows, item: Candidate, flags: Sequence[bool], call: int) -> None
         )
     )
     rows.entry_pack += packs(call, raws)
-    rows.pending.append((call, count, str(item.caller), types_text(types), ids, hashes, records))
+    rows.pending.append((call, count, str(item.issuer), types_text(types), ids, hashes, records))
     rows.ids += [ids[at : at + 32] for at in range(0, len(ids), 32)]
     if item.leaves:
         rows.manifest_pack += manifest_packs(ids, item.leaves, item.leaf_length)

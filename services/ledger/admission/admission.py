@@ -14,13 +14,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ledger import storage
 from services.ledger.admission.checker import SignatureChecker
 from services.ledger.admission.issuers import Issuers, Standing
-from services.ledger.domain import MAX_BATCH_BYTES, CheckedRun, Violation, supersession_violations
+from services.ledger.domain import (
+    MAX_BATCH_BYTES,
+    CheckedRun,
+    Violation,
+    claimed_issuer,
+    supersession_violations,
+)
 from services.ledger.errors import ManifestRefused, StatementsRefused
 from silkledger.projections.statements import parse_entry
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.db import Database
 from silkledger.runtime.errors import FieldViolation
-from silkledger.values import BlockRef, DocumentType
+from silkledger.values import BlockRef, Did, DocumentType
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that may be accepted, and the issuer that all of it speaks for."""
+
+    issuer: Did
+    checked: CheckedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +45,38 @@ class Admission:
     issuers: Issuers
     checker: SignatureChecker
 
-    async def statements(self, caller: Caller, raws: Sequence[bytes], at: BlockRef) -> CheckedRun:
+    async def statements(self, caller: Caller, raws: Sequence[bytes], at: BlockRef) -> Admitted:
         """What passed, which is all. Raises: StatementsRefused, naming every bad statement."""
         if sum(map(len, raws)) > MAX_BATCH_BYTES:
             raise StatementsRefused(
                 [FieldViolation("statements", "BATCH_TOO_LARGE", f"more than {MAX_BATCH_BYTES} bytes in all")]
             )
-        standing = await self._standing(caller, at)
+        standing = await self._standing(caller, raws, at)
         checked = await self.checker.check(raws, standing.keys)
         violations = await self._violations(checked, raws, standing, at)
         if violations:
             raise StatementsRefused([_in_call(item) for item in violations])
-        return checked
+        return Admitted(standing.keys.did, checked)
 
-    async def manifest(self, caller: Caller, raw: bytes, leaves: bytes, at: BlockRef) -> CheckedRun:
+    async def manifest(self, caller: Caller, raw: bytes, leaves: bytes, at: BlockRef) -> Admitted:
         """The manifest as the one item of a call. Raises: ManifestRefused."""
-        standing = await self._standing(caller, at)
+        standing = await self._standing(caller, [raw], at)
         checked = await self.checker.check_manifest(raw, leaves, standing.keys)
         violations = await self._violations(checked, [raw], standing, at)
         if violations:
             raise ManifestRefused([_in_manifest(item) for item in violations])
-        return checked
+        return Admitted(standing.keys.did, checked)
 
-    async def _standing(self, caller: Caller, at: BlockRef) -> Standing:
+    async def _standing(self, caller: Caller, raws: Sequence[bytes], at: BlockRef) -> Standing:
+        """Of the caller; or, where the call speaks for an issuer that named the caller as its relay on chain
+        and the delegation is in force at the block, of that issuer. A call speaks for one of them.
+        """
+        claimed = claimed_issuer(raws)
         async with self.database.read() as connection:
+            if claimed is not None and claimed != caller.did and claimed.chain_id == caller.did.chain_id:
+                relayed = await self.issuers.standing(connection, claimed, at)
+                if caller.did.address in relayed.keys.relays:
+                    return relayed
             return await self.issuers.standing(connection, caller.did, at)
 
     async def _violations(

@@ -80,6 +80,7 @@ def candidate(numbers: Sequence[int], request_id: str) -> Candidate:
     raws = [raw(number) for number in numbers]
     return Candidate(
         DID,
+        DID,
         "RegisterStatements",
         request_id,
         hashlib.sha256(b"".join(raws)).digest(),
