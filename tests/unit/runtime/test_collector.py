@@ -12,7 +12,7 @@ from silkledger.runtime import server
 class Node:
     pass
 
-server._calm_collector()
+server.calm_collector()
 assert gc.isenabled() and gc.get_freeze_count() > 10_000, gc.get_freeze_count()
 first = Node()
 first.itself, gone = first, weakref.ref(first)
