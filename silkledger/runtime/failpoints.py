@@ -46,6 +46,11 @@ class Failpoint(StrEnum):
     INTEGRATE_COMMITTED = "integrate.committed"
     """The batch is logged; nothing in this process knows."""
 
+    INTEGRATE_MERGED = "integrate.merged"
+    """Merged pages of the index are in the transaction; it is not committed."""
+    INTEGRATE_DROPPED = "integrate.dropped"
+    """The pages of a segment that was merged are deleted in the transaction; it is not committed."""
+
     SIGN_CHECKPOINT = "sign.checkpoint"
     """A checkpoint is signed and in no row."""
     SIGN_TRANSACTION = "sign.transaction"

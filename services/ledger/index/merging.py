@@ -20,6 +20,7 @@ from services.ledger.sequencing.bulk import insert_rows
 from silkledger.log.index import PAGE, RECORD, pages, split
 from silkledger.projections.log_index import BUILDING, index_page, index_segment
 from silkledger.runtime.db import Database
+from silkledger.runtime.failpoints import Failpoint, reach
 
 FAN_IN: Final = 8
 """Segments of one level that become one of the next."""
@@ -77,6 +78,7 @@ class Merging:
         async with self._writing() as connection:
             await connection.execute(delete(index_page).where(index_page.c.segment == segment))
             await connection.execute(delete(index_segment).where(index_segment.c.segment == segment))
+            reach(Failpoint.INTEGRATE_DROPPED)
 
     async def _begin(self, job: _Job) -> None:
         async with self._writing() as connection:
@@ -95,6 +97,7 @@ class Merging:
             await insert_rows(connection, "index_page", rows)
             if last:
                 await _replace(connection, job)
+            reach(Failpoint.INTEGRATE_MERGED)
         job.carry, job.part = records[full:], job.part + 1
         if last:
             self._job = None

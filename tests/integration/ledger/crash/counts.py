@@ -22,14 +22,19 @@ from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.log.checkpoint import LogVerifierKey, verify_note
 from silkledger.log.promise import verify_promise
 from silkledger.log.tree import Tree
+from silkledger.manifest import is_manifest, parse_manifest
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import parse_url
+from silkledger.statement import parse_statement
+from silkledger.values import StatementId
 from tests.support.anvil import FAST, eventually
 
-from ..conftest import Ledger, id_of, reached
+from ..conftest import Ledger, reached
 from .load import Holder
+from .papers import registered
 
 PAGE = 1000
+SAMPLE = 400
 END_S = 60.0
 """For whatever was under way at the last death."""
 
@@ -54,9 +59,19 @@ async def all_final(holder: Holder) -> list[bytes]:
     """
     await asyncio.wait_for(holder.look_until_logged(), END_S)
     leaves = await entries(holder.victim.stub)
-    await reached(holder.victim.stub, bytes(id_of(leaves[-1])), chain.EVIDENCE_STAGE_FINAL)
+    await reached(holder.victim.stub, bytes(entry_id(leaves[-1])), chain.EVIDENCE_STAGE_FINAL)
     await eventually(lambda: _nothing_open(holder.victim.service), "wedged: an intent stays open", END_S, 0.1)
     return leaves
+
+
+async def check_found(holder: Holder) -> int:
+    """Documents are found by their digests, each under one entry; a sample of all. Returns its size."""
+    asked = {digest: key for filing in holder.filings.values() for digest, key in filing.digests.items()}
+    for digest in holder.rng.sample(sorted(asked), min(SAMPLE, len(asked))):
+        request = pb.ListStatementsRequest(document_digest=digest)
+        found = (await holder.until_ok("ListStatements", request)).statements
+        assert [(item.statement_id, item.document_digest) for item in found] == [(asked[digest], digest)]
+    return min(SAMPLE, len(asked))
 
 
 async def _nothing_open(service: Ledger) -> bool:
@@ -68,16 +83,21 @@ async def _nothing_open(service: Ledger) -> bool:
     return found is None
 
 
+def entry_id(leaf: bytes) -> StatementId:
+    """Of a statement or a manifest."""
+    return parse_manifest(leaf).id if is_manifest(leaf) else parse_statement(leaf).id
+
+
 def check_log(holder: Holder, leaves: list[bytes], vkey: LogVerifierKey) -> Tree:
     """0 lost, 0 duplicated, every promise kept, every checkpoint a state of this log. Returns its tree."""
-    logged = Counter(bytes(id_of(leaf)) for leaf in leaves)
+    logged = Counter(bytes(entry_id(leaf)) for leaf in leaves)
     promised = {
         bytes(one) for promise in holder.promises for one in verify_promise(promise, vkey).statement_ids
     }
     assert promised - logged.keys() == set(), "lost"
     assert logged.keys() == promised, "logged, and nobody was promised it"
     assert set(logged.values()) == {1}, "twice"
-    assert {bytes(id_of(leaf)): leaf for leaf in leaves} == {key: holder.statements[key] for key in promised}
+    assert leaves == [holder.statements[bytes(entry_id(leaf))] for leaf in leaves], "other bytes"
     tree = Tree()
     tree.extend(leaves)
     for note in holder.checkpoints:
@@ -90,13 +110,8 @@ def check_answers(holder: Holder, leaves: list[bytes], vkey: LogVerifierKey) -> 
     """Each statement was called new in one call, and every promise was kept by its time, as far as the
     holder's own looks at the log can tell.
     """
-    fresh = Counter(
-        bytes(item.statement_id)
-        for answer in holder.answers.values()
-        for item in answer.statements
-        if not item.already_registered
-    )
-    place = {bytes(id_of(leaf)): index for index, leaf in enumerate(leaves)}
+    fresh = Counter(key for answer in holder.answers.values() for key in registered(answer))
+    place = {bytes(entry_id(leaf)): index for index, leaf in enumerate(leaves)}
     assert fresh == Counter(place.keys()), "a statement was called new in two calls, or in none"
     looks = sorted((verify_note(note, vkey).size, seen_ms) for note, seen_ms in holder.checkpoints.items())
     sizes = [size for size, _ in looks]

@@ -17,15 +17,21 @@ from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.evm.calls import sign_call
 from silkledger.evm.contracts import encode_call
 from silkledger.ledger.v1 import ledger_pb2 as pb
+from silkledger.manifest import is_manifest
 
-from ..conftest import FAR, id_of, register
+from ..conftest import FAR
 from .lives import Victim
+from .papers import Filing, manifest, statements
 
 FILERS = 4
 """Calls under way at once, beside those below."""
 LARGEST_CALL = 6
 AGAIN = 0.15
 """Share of calls that are repeated after their OK, and of statements that are filed twice."""
+RECENT = 200
+"""Entries among which those are chosen."""
+MANIFESTS = 0.1
+"""Share of calls that bring a manifest."""
 CALL_S = 20.0
 LOOK_S = 0.02
 RETRYABLE = (
@@ -46,9 +52,10 @@ class Holder:
     rng: Random
     statements: dict[bytes, bytes] = field(default_factory=dict)
     """Every statement that was sent, by its id."""
-    answers: dict[str, pb.RegisterStatementsResponse] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
     """The first OK to each request id."""
-    requests: dict[str, pb.RegisterStatementsRequest] = field(default_factory=dict)
+    filings: dict[str, Filing] = field(default_factory=dict)
+    """By request id."""
     promises: set[bytes] = field(default_factory=set)
     checkpoints: dict[str, int] = field(default_factory=dict)
     """When each was first seen, Unix milliseconds."""
@@ -75,18 +82,23 @@ class Holder:
 
     async def _file(self) -> None:
         if self.answers and self.rng.random() < AGAIN:
-            request = self.requests[self.rng.choice(list(self.answers))]
+            filing = self.filings[self.rng.choice(list(self.answers))]
         else:
-            request = register(
-                *self._documents(), request_id=str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
-            )
-            self.requests[request.request_id] = request
-        await self._submit(request)
+            filing = self._new()
+            self.filings[filing.request.request_id] = filing
+            self.statements |= filing.entries
+        await self._submit(filing)
 
-    async def _submit(self, request: pb.RegisterStatementsRequest) -> None:
-        era, response = self.era, await self.until_ok("RegisterStatements", request)
+    def _new(self) -> Filing:
+        request_id = uuid.UUID(int=self.rng.getrandbits(128), version=4)
+        if self.rng.random() < MANIFESTS:
+            return manifest(self.victim.service, self.rng, request_id)
+        return statements(self._documents(), request_id)
+
+    async def _submit(self, filing: Filing) -> None:
+        era, response = self.era, await self.until_ok(filing.method, filing.request)
         self.promises.add(response.promise)
-        first = self.answers.setdefault(request.request_id, response)
+        first = self.answers.setdefault(filing.request.request_id, response)
         if era == self.era:
             assert response == first, "the same request id was answered otherwise the second time"
 
@@ -96,14 +108,14 @@ class Holder:
         self.answers.clear()
 
     async def submit_again(self, statement_ids: set[bytes]) -> int:
-        """Every request with one of these statements, as it was; returns how many."""
+        """Every call with one of these statements, and every manifest, as it was; returns how many."""
         again = [
-            request
-            for request in list(self.requests.values())
-            if any(bytes(id_of(raw)) in statement_ids for raw in request.statements)
+            filing
+            for filing in list(self.filings.values())
+            if filing.entries.keys() & statement_ids or filing.method == "RegisterManifest"
         ]
-        for request in again:
-            await self._submit(request)
+        for filing in again:
+            await self._submit(filing)
         return len(again)
 
     async def relay_again(self) -> None:
@@ -112,18 +124,12 @@ class Holder:
             await self.until_ok("RelayCall", request)
 
     def _documents(self) -> list[bytes]:
-        fresh = [
-            self.victim.service.statement(self.victim.service.founded.agency)
-            for _ in range(self.rng.randint(1, LARGEST_CALL))
-        ]
-        raws = [
-            self.rng.choice(list(self.statements.values()))
-            if self.statements and self.rng.random() < AGAIN
-            else raw
-            for raw in fresh
-        ]
-        self.statements |= {bytes(id_of(raw)): raw for raw in raws}
-        return raws
+        """Fresh statements, and some that were sent before under another request id."""
+        service = self.victim.service
+        fresh = [service.statement(service.founded.agency) for _ in range(self.rng.randint(1, LARGEST_CALL))]
+        earlier = [raw for filing in self.filings.values() for raw in filing.entries.values()]
+        known = [raw for raw in earlier[-RECENT:] if not is_manifest(raw)]
+        return [self.rng.choice(known) if known and self.rng.random() < AGAIN else raw for raw in fresh]
 
     async def _relay(self) -> None:
         """A revocation, signed by the agency, of a statement that nobody filed."""

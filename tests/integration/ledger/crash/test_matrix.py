@@ -31,23 +31,32 @@ from tests.support.anvil import FAST
 from tests.support.nursery import Nursery
 
 from ..conftest import Founded, Ledger
-from .counts import all_final, check_anchors, check_answers, check_lane, check_log, check_relayed, on_chain
+from .counts import (
+    all_final,
+    check_anchors,
+    check_answers,
+    check_found,
+    check_lane,
+    check_log,
+    check_relayed,
+    on_chain,
+)
 from .lives import Victim
 from .load import Holder
 
 pytestmark = pytest.mark.timeout(900)
 
 KILLS_OF_EACH = int(os.environ.get("SILKLEDGER_CRASH_KILLS", "6"))
-"""On each database: 2 databases × 25 failpoints × 6 = 300."""
+"""On each database: 2 databases × 27 failpoints × 6 = 324."""
 
-MOST_HITS = {"accept": 12, "sequence": 4, "integrate": 4, "finalise": 2}
-"""At which time a place of this stage is deadly at the latest; the 3rd for the others."""
+MOST_HITS = {"accept": 12, "sequence": 4, "integrate": 4, "integrate.merged": 1, "finalise": 2}
+"""At which time a place, or one of this stage, is deadly at the latest; the 3rd for the others."""
 
 
 def plan(rng: Random) -> list[tuple[Failpoint, int]]:
     """Every failpoint as often as every other, in random order, each time at a random hit."""
     orders = [
-        (place, rng.randint(1, MOST_HITS.get(place.partition(".")[0], 3)))
+        (place, rng.randint(1, MOST_HITS.get(place) or MOST_HITS.get(place.partition(".")[0], 3)))
         for place in Failpoint
         for _ in range(KILLS_OF_EACH)
     ]
@@ -78,6 +87,7 @@ async def die_and_live(victim: Victim, rng: Random) -> dict[str, Any]:
             stop.set()
             await asyncio.wait_for(work, 60)
             leaves = await all_final(holder)
+            found = await check_found(holder)
             on_it = await on_chain(service)
     vkey = LogVerifierKey.of(service.origin, service.log_key.verifying_key)
     tree = check_log(holder, leaves, vkey)
@@ -93,6 +103,7 @@ async def die_and_live(victim: Victim, rng: Random) -> dict[str, Any]:
         "seconds": round(killing_s),
         "start_s": round(statistics.median(victim.born_s), 2),
         "leaves": len(leaves),
+        "found": found,
         "promises": len(holder.promises),
         "checkpoints": len(holder.checkpoints),
         "anchors": check_anchors(service, on_it, tree),

@@ -27,9 +27,18 @@ from silkledger.mirror.verify import read_entries
 from tests.support.anvil import FAST, eventually
 from tests.support.nursery import Nursery
 
-from ..conftest import ROOT, Founded, Ledger, id_of
+from ..conftest import ROOT, Founded, Ledger
 from .backup import Backup, PostgresBackup, SqliteBackup
-from .counts import all_final, check_anchors, check_lane, check_log, check_relayed, on_chain
+from .counts import (
+    all_final,
+    check_anchors,
+    check_found,
+    check_lane,
+    check_log,
+    check_relayed,
+    entry_id,
+    on_chain,
+)
 from .lives import Victim
 from .load import RETRYABLE, Holder, tree_size
 
@@ -122,7 +131,7 @@ class Story:
             before = len(self.holder.promises)
             await eventually(lambda: _is(len(self.holder.promises) > before + UNLOGGED), "promises")
             assert tree_size(await self.mirror.checkpoint()) == logged, "something was logged"
-        return self._promised() - {bytes(id_of(raw)) for raw in self.entries()}
+        return self._promised() - {bytes(entry_id(raw)) for raw in self.entries()}
 
     def entries(self) -> list[bytes]:
         """As the mirror has them."""
@@ -213,10 +222,11 @@ async def test_a_copy_from_before_takes_the_databases_place_under_load(
             stop.set()
             await asyncio.wait_for(work, 60)
             leaves = await all_final(holder)
+            await check_found(holder)
             on_it = await on_chain(service)
     await nursery.close()
     assert leaves[: mirror.size] == story.entries(), "logged, and lost"
-    assert unlogged <= {bytes(id_of(leaf)) for leaf in leaves[mirror.size :]}
+    assert unlogged <= {bytes(entry_id(leaf)) for leaf in leaves[mirror.size :]}
     tree = check_log(holder, leaves, vkey)
     check_anchors(service, on_it, tree)
     check_relayed(on_it, holder)
