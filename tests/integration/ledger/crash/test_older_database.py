@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -43,7 +44,7 @@ async def test_a_call_that_is_on_chain_is_not_sent_by_an_older_database(
     await asyncio.to_thread(service.start)
     await opened(service)
     copy.take()
-    call: chain.SignedCall = revocation(service, founded.agency, bytes(32))
+    call: chain.SignedCall = revocation(service, founded.agency, secrets.token_bytes(32))
     async with channel(service.address, service.identity(founded.agency, "agency")) as connection:
         stub: Any = rpc.LedgerServiceStub(connection)
         await stub.RelayCall(relay(call))
