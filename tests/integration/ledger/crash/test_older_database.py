@@ -19,14 +19,20 @@ from ..test_verdicts import executed, relay, revocation
 from .backup import SqliteBackup
 from .counts import on_chain
 
+PROJECTIONS = ("chain_cursor", "chain_block", "chain_tx", "history", "anchor", "anchor_refusal", "call_event")
+
 
 def _queue_again(file: Path, lost: Path) -> None:
-    """As if the copy had been taken while the call waited; the lane's nonce as restoring raises it."""
+    """As if the copy had been taken while the call waited, and before the chain was followed at all; the
+    lane's nonce as restoring raises it.
+    """
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("ATTACH ? AS lost", (str(lost),))
         database.execute("INSERT INTO relayed_call SELECT * FROM lost.relayed_call")
         database.execute("INSERT INTO intent SELECT * FROM lost.intent WHERE kind = 'call.relay'")
         database.execute("UPDATE intent SET state = 'QUEUED' WHERE kind = 'call.relay'")
+        for table in PROJECTIONS:
+            database.execute(f"DELETE FROM main.{table}")
         database.execute("UPDATE lane SET next_nonce = (SELECT next_nonce FROM lost.lane)")
 
 
