@@ -17,9 +17,10 @@ def read_network(value: object) -> NetworkSection:
     """
     fields = value if isinstance(value, dict) else {}
     chain, genesis, directory = (fields.get(key) for key in (1, 2, 3))
-    octets = isinstance(genesis, bytes) and isinstance(directory, bytes)
-    if fields.keys() != {1, 2, 3} or type(chain) is not int or not 0 <= chain < 2**64 or not octets:
+    if fields.keys() != {1, 2, 3} or type(chain) is not int or not 0 <= chain < 2**64:
         raise EvidenceInvalid(Reason.PROOF_MALFORMED, "network must hold chain id, genesis hash, directory")
+    if not isinstance(genesis, bytes) or not isinstance(directory, bytes):
+        raise EvidenceInvalid(Reason.PROOF_MALFORMED, "genesis hash and directory must be byte strings")
     try:
         return NetworkSection(chain, BlockHash(genesis), Address(directory))
     except ValueShapeError as error:

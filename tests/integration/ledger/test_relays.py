@@ -13,7 +13,8 @@ from silkledger.evm.contracts import encode_call
 from silkledger.evm.node import JsonRpcNode
 from silkledger.keys.account import Account
 from silkledger.ledger.v1 import ledger_pb2 as pb
-from tests.integration.ledger.conftest import FAST, Connect, Ledger, id_of, reached, refused, register, send
+from tests.integration.ledger.conftest import Connect, Ledger, id_of, reached, refused, register, send
+from tests.support.anvil import FAST
 
 RELAY = b"relay".ljust(32, b"\0")
 LOGGED = chain.EVIDENCE_STAGE_LOGGED
