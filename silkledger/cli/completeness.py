@@ -148,8 +148,8 @@ async def _gathered(
 ) -> CompletenessProof:
     from silkledger.audit.databases import DatabaseUnreadable, snapshot
     from silkledger.evm.archive import Archive
-    from silkledger.evm.capture import CaptureFailed
     from silkledger.evm.engines import profile_named
+    from silkledger.evm.failure import CaptureFailed
     from silkledger.evm.gather_events import gather_events
     from silkledger.evm.node import JsonRpcNode
     from silkledger.evm.port import NodeLied, NodeUnavailable

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from silkledger.cli import attachments, breaches, completeness, equivocations
+from silkledger.cli import attachments, breaches, completeness, equivocations, genesis
 from silkledger.cli.context import AllowUnsealed, JsonOption
 from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output
@@ -16,6 +16,7 @@ app = typer.Typer(help="Evidence files: verify offline.", no_args_is_help=True)
 app.add_typer(equivocations.app, name="equivocation")
 app.add_typer(breaches.app, name="breach")
 app.add_typer(completeness.app, name="completeness")
+app.command("trust-roots")(genesis.trust_roots)
 
 
 app.command("attach")(attachments.attach)

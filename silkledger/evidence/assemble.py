@@ -74,7 +74,7 @@ def assemble(parts: Parts) -> Bundle:
         _state(contract, parts.histories[contract], parts.states[contract])
         for contract in sorted(parts.histories)
     )
-    headers = tuple(header.raw for header in sorted(parts.headers, key=lambda header: header.number))
+    headers = tuple(header.entry for header in sorted(parts.headers, key=lambda header: header.number))
     return Bundle(
         parts.statement, parts.log, anchor, headers, parts.network, states, parts.document, parts.promise
     )

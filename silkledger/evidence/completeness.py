@@ -102,7 +102,7 @@ def prove_completeness(
     return CompletenessProof(
         network=network,
         question=question,
-        headers=tuple(header.raw for header in ordered),
+        headers=tuple(header.entry for header in ordered),
         blocks=tuple(BlockReceipts(n, tuple(receipt.encode() for receipt in receipts[n])) for n in needed),
     )
 

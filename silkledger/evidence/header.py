@@ -8,7 +8,7 @@ Sources: Ethereum yellow paper 4.3; EIP-1559, EIP-4895, EIP-4844, EIP-4788, EIP-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -60,11 +60,24 @@ _FIELDS: Final = _REQUIRED + _OPTIONAL
 EXTRA_DATA_FIELD: Final = 12
 """Index of extraData in the header's list."""
 _MAX_U64: Final = 2**64 - 1
+_PROVEN_ITEMS: Final = 3
+"""Items of a header with the proof of the validators at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorsProof:
+    """Trie nodes that show, under a header's state root, the validators that a contract holds (QBFT contract
+    mode). A claim until `silkledger.evidence.contract_lineage` verified it.
+    """
+
+    account: tuple[bytes, ...]
+    slots: tuple[tuple[bytes, ...], ...]
+    """Of the array's length, then of each item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One block header. `raw` is the RLP; every other field was read from it.
+    """One block header. `raw` is the RLP; every other field but the last was read from it.
 
     Guarantees that `hash` is the engine's block hash of `raw`. This is not a verification that the
     network agreed on the block.
@@ -95,6 +108,13 @@ class Header:
     """The decoded extraData on QBFT, else None."""
     seal_digest: bytes
     """What a commit seal of this header signs on QBFT, else empty."""
+    validators_proof: ValidatorsProof | None = None
+    """What stood beside the header in evidence of QBFT contract mode."""
+
+    @property
+    def entry(self) -> bytes:
+        """As it stands in evidence: the RLP, in contract mode with the proof of the validators beside it."""
+        return self.raw if self.validators_proof is None else encode_proven(self, self.validators_proof)
 
     @property
     def ref(self) -> BlockRef:
@@ -102,12 +122,16 @@ class Header:
 
 
 def decode_header(raw: bytes, kind: EngineKind) -> Header:
-    """The header whose RLP is `raw`.
+    """The header whose RLP is `raw`; on QBFT also `[header, account proof, slot proofs]`, as evidence of
+    contract mode has it (docs/formats/evidence.md).
 
     Raises:
         EvidenceInvalid: RLP_NOT_CANONICAL, HEADER_FIELDS, and on QBFT the codes of extraData.
     """
     items = rlp.decode_list(raw, "header")
+    if kind is EngineKind.QBFT and len(items) == _PROVEN_ITEMS and isinstance(items[0], list):
+        header = decode_header(rlp.encode(items[0]), kind)
+        return replace(header, validators_proof=_proof(items[1], items[2]))
     if not len(_REQUIRED) <= len(items) <= len(_FIELDS):
         raise EvidenceInvalid(Reason.HEADER_FIELDS, f"a header has no {len(items)} fields")
     values = [_field(item, name, size) for item, (name, size) in zip(items, _FIELDS, strict=False)]
@@ -126,6 +150,29 @@ def decode_header(raw: bytes, kind: EngineKind) -> Header:
     else:
         hash_ = keccak256(with_extra_data(raw, items, extra.for_block_hash()))
     return _header(raw, kind, numbers, octets, hash_, extra, seal_digest)
+
+
+def _proof(account: rlp.Item, slots: rlp.Item) -> ValidatorsProof:
+    return ValidatorsProof(_nodes(account), tuple(_nodes(slot) for slot in rlp.as_list(slots, "slot proofs")))
+
+
+def _nodes(item: rlp.Item) -> tuple[bytes, ...]:
+    return tuple(rlp.as_bytes(node, "trie node") for node in rlp.as_list(item, "proof"))
+
+
+def encode_proven(header: Header, proof: ValidatorsProof) -> bytes:
+    """`header` with the proof of the validators at its end, as evidence of contract mode has it."""
+    items: list[rlp.Encodable] = [rlp.decode(header.raw), proof.account, proof.slots]
+    return rlp.encode(items)
+
+
+def stripped(header: Header) -> Header:
+    """A QBFT `header` in the form that its hash covers: round 0, no seals. Genesis is in no other."""
+    if header.extra is None or header.number == 0:
+        return header
+    items = rlp.decode_list(header.raw, "header")
+    bare = decode_header(with_extra_data(header.raw, items, header.extra.for_block_hash()), header.kind)
+    return replace(bare, validators_proof=header.validators_proof)
 
 
 def _header(

@@ -10,14 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
-from silkledger.evidence import lineage
+from silkledger.evidence import contract_lineage, lineage
+from silkledger.evidence.contract_lineage import ContractRules
 from silkledger.evidence.errors import EvidenceInvalid
-from silkledger.evidence.header import EngineKind, Header
+from silkledger.evidence.header import Header
+from silkledger.evidence.lineage import ValidatorRules
 from silkledger.evidence.qbft import extra_data_of, verify_seals
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import Assurance
+
+_SKIPS: Final = "skips, each sealed by more than a third of the validators trusted before"
+_ASSUMED: Final = "Of every validator set on the way, fewer than a third are faulty, retired keys included."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,17 @@ def trust_headers(headers: Sequence[Header], roots: TrustRoots) -> HeaderTrust:
 
     Raises:
         EvidenceInvalid: HEADER_ORDER, HEADER_PARENT, BLOCK_PIN_MISMATCH, BLOCK_NOT_PINNED,
-            LINEAGE_NO_START, and what `silkledger.evidence.lineage` raises.
+            LINEAGE_NO_START, HEADER_FIELDS, and what `silkledger.evidence.lineage` and `contract_lineage`
+            raise.
     """
     _check_links(headers)  # (1)
     pinned = [index for index, header in enumerate(headers) if _is_pinned(header, roots)]  # (2)
-    if roots.engine is EngineKind.QBFT:
-        return _trust_sealed(headers, pinned, roots)  # (3)
+    if isinstance(roots.rules, ContractRules):
+        return _trust_by_contract(headers, pinned, roots.rules)  # (3)
+    if any(header.validators_proof is not None for header in headers):
+        raise EvidenceInvalid(Reason.HEADER_FIELDS, "a proof of validators outside of contract mode")
+    if roots.rules is not None:
+        return _trust_sealed(headers, pinned, roots.rules)  # (3)
     _check_reached(headers, set(pinned), Reason.BLOCK_NOT_PINNED)  # (4)
     return HeaderTrust(
         Assurance.ENGINE_WITHOUT_SEALS,
@@ -82,9 +93,24 @@ def _check_reached(headers: Sequence[Header], trusted: set[int], otherwise: Reas
             raise EvidenceInvalid(otherwise, f"nothing pinned vouches for block {headers[index].number}")
 
 
-def _trust_sealed(headers: Sequence[Header], pinned: Sequence[int], roots: TrustRoots) -> HeaderTrust:
-    rules = roots.rules
-    if rules is None or not pinned:
+def _trust_by_contract(headers: Sequence[Header], pinned: Sequence[int], rules: ContractRules) -> HeaderTrust:
+    followed = contract_lineage.follow(headers, pinned, rules)
+    _check_reached(headers, set(followed.trusted), Reason.LINEAGE_NO_START)
+    mode = "replay of every header" if followed.replayed else _SKIPS
+    return HeaderTrust(
+        Assurance.SEALED_BY_QUORUM,
+        (
+            f"Validators were read from the contract {rules.address} (contract mode) and followed from "
+            f"pinned block {headers[followed.start].number} by {mode}.",
+            f"The code with hash 0x{rules.code_hash.hex()} answers getValidators with the array at storage "
+            f"slot {rules.slot}.",
+            _ASSUMED,
+        ),
+    )
+
+
+def _trust_sealed(headers: Sequence[Header], pinned: Sequence[int], rules: ValidatorRules) -> HeaderTrust:
+    if not pinned:
         raise EvidenceInvalid(Reason.LINEAGE_NO_START, "no header of the bundle is pinned")
     start = pinned[0]
     followed = headers[start:]
@@ -96,7 +122,7 @@ def _trust_sealed(headers: Sequence[Header], pinned: Sequence[int], roots: Trust
         trusted = frozenset(extra_data_of(followed[0]).validators)
         for header in followed[1:]:
             trusted = lineage.skip(trusted, header)
-        mode = "skips, each sealed by more than a third of the validators trusted before"
+        mode = _SKIPS
     _check_reached(headers, set(range(start, len(headers))), Reason.LINEAGE_NO_START)
     for header in headers[: start + 1]:
         # Reached by hash, which does not cover seals and round. Nothing in a bundle goes unverified.
@@ -105,7 +131,8 @@ def _trust_sealed(headers: Sequence[Header], pinned: Sequence[int], roots: Trust
     return HeaderTrust(
         Assurance.SEALED_BY_QUORUM,
         (
-            f"Validators were followed from pinned block {followed[0].number} by {mode}.",
-            "Of every validator set on the way, fewer than a third are faulty, retired keys included.",
+            f"Validators were read from the headers (header mode) and followed from pinned block "
+            f"{followed[0].number} by {mode}.",
+            _ASSUMED,
         ),
     )

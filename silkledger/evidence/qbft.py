@@ -64,11 +64,32 @@ def verify_seals(header: Header, validators: Sequence[Address]) -> frozenset[Add
         EvidenceInvalid: QBFT_FIXED_FIELD, QBFT_VALIDATORS, QBFT_PROPOSER, SEAL_MALFORMED, SEAL_OTHER_ROUND,
             SEAL_NOT_VALIDATOR, SEAL_DUPLICATE, SEAL_QUORUM, and what `decode_extra_data` raises.
     """
-    _check_fixed_fields(header)  # (1)
-    extra = extra_data_of(header)
     members = frozenset(validators)
-    if extra.validators != tuple(sorted(members)):  # (2)
+    _check_fixed_fields(header)  # (1)
+    if extra_data_of(header).validators != tuple(sorted(members)):  # (2)
         raise EvidenceInvalid(Reason.QBFT_VALIDATORS, f"block {header.number} names another validator set")
+    return _sealed_by(header, members)
+
+
+def verify_contract_seals(header: Header, members: frozenset[Address]) -> frozenset[Address]:
+    """As `verify_seals`, in contract mode: the header names no validators and carries no vote; who they are
+    was proven elsewhere. Source: Besu `QbftValidatorsValidationRule`.
+
+    Raises:
+        EvidenceInvalid: QBFT_NOT_EMPTY instead of QBFT_VALIDATORS, else as `verify_seals`.
+    """
+    _check_fixed_fields(header)
+    extra = extra_data_of(header)
+    if extra.validators or extra.vote is not None:
+        raise EvidenceInvalid(
+            Reason.QBFT_NOT_EMPTY, f"block {header.number} names validators or a vote in contract mode"
+        )
+    return _sealed_by(header, members)
+
+
+def _sealed_by(header: Header, members: frozenset[Address]) -> frozenset[Address]:
+    """Steps (3) to (5) of `verify_seals`."""
+    extra = extra_data_of(header)
     if header.coinbase not in members:  # (3)
         raise EvidenceInvalid(
             Reason.QBFT_PROPOSER, f"proposer {header.coinbase} of block {header.number} is no validator"

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from silkledger.evidence.bundle import Contract
+from silkledger.evidence.contract_lineage import ContractRules
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.lineage import ValidatorRules
 from silkledger.log.checkpoint import LogVerifierKey, NoteError, NoteKeyType
-from silkledger.values import Address, BlockHash, CountryCode, ValueShapeError
+from silkledger.values import Address, BlockHash, CountryCode, Digest, ValueShapeError
 
 FORMAT: Final = "silkledger-trust-roots/1"
 _KEYS: Final = {"format", "chainId", "genesisHash", "engine", "directory", "contracts", "pinnedBlocks"}
@@ -66,8 +67,8 @@ class TrustRoots:
     chain_id: int
     genesis_hash: BlockHash
     engine: EngineKind
-    rules: ValidatorRules | None
-    """The network's validator rules; None exactly on an engine without seals."""
+    rules: ValidatorRules | ContractRules | None
+    """How the network's validators are followed; None exactly on an engine without seals."""
     directory: Address
     contracts: Mapping[str, Address]
     """Contract addresses by their names in the NetworkDirectory; at least the four that bundles prove."""
@@ -165,9 +166,16 @@ def _witnesses(value: object) -> PinnedWitnesses:
     return PinnedWitnesses(keys, _uint(fields["threshold"], "threshold"))
 
 
-def _engine_value(engine: EngineKind, rules: ValidatorRules | None) -> dict[str, object]:
+def _engine_value(engine: EngineKind, rules: ValidatorRules | ContractRules | None) -> dict[str, object]:
     if rules is None:
         return {"kind": engine.value}
+    if isinstance(rules, ContractRules):
+        contract = {
+            "address": str(rules.address),
+            "codeHash": f"0x{rules.code_hash.hex()}",
+            "slot": f"0x{rules.slot:064x}",
+        }
+        return {"kind": engine.value, "validatorContract": contract}
     transitions = {
         str(block): [str(validator) for validator in validators]
         for block, validators in sorted(rules.transitions.items())
@@ -175,13 +183,16 @@ def _engine_value(engine: EngineKind, rules: ValidatorRules | None) -> dict[str,
     return {"kind": engine.value, "epochLength": rules.epoch_length, "transitions": transitions}
 
 
-def _engine(value: object) -> tuple[EngineKind, ValidatorRules | None]:
+def _engine(value: object) -> tuple[EngineKind, ValidatorRules | ContractRules | None]:
     kind = value.get("kind") if isinstance(value, dict) else None
     if kind == EngineKind.NO_SEALS:
         _object(value, "engine", {"kind"})
         return EngineKind.NO_SEALS, None
     if kind != EngineKind.QBFT:
         raise TrustRootsError("engine.kind must be no-seals or qbft")
+    if isinstance(value, dict) and "validatorContract" in value:
+        fields = _object(value, "engine", {"kind", "validatorContract"})
+        return EngineKind.QBFT, _contract_rules(fields["validatorContract"])
     fields = _object(value, "engine", {"kind", "epochLength", "transitions"})
     epoch = _uint(fields["epochLength"], "epochLength")
     if epoch == 0:
@@ -189,6 +200,15 @@ def _engine(value: object) -> tuple[EngineKind, ValidatorRules | None]:
     listed = _object(fields["transitions"], "transitions", None)
     transitions = {_number(block): _validators(members) for block, members in listed.items()}
     return EngineKind.QBFT, ValidatorRules(epoch, transitions)
+
+
+def _contract_rules(value: object) -> ContractRules:
+    fields = _object(value, "validatorContract", {"address", "codeHash", "slot"})
+    return ContractRules(
+        address=Address.from_hex(_text(fields["address"], "address")),
+        code_hash=bytes(Digest.from_hex(_text(fields["codeHash"], "codeHash"))),
+        slot=int.from_bytes(Digest.from_hex(_text(fields["slot"], "slot")), "big"),
+    )
 
 
 def _validators(value: object) -> tuple[Address, ...]:

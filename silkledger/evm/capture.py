@@ -23,14 +23,16 @@ from silkledger.evidence.assemble import (
 )
 from silkledger.evidence.bundle import Bundle, Contract, DocumentSection, LogSection, NetworkSection
 from silkledger.evidence.errors import EvidenceInvalid
-from silkledger.evidence.header import EngineKind, Header
+from silkledger.evidence.header import EngineKind, Header, decode_header
 from silkledger.evidence.lineage import ValidatorRules
 from silkledger.evidence.qbft import extra_data_of
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import CheckResult
 from silkledger.evidence.verify import verify_bundle
+from silkledger.evm.contract_headers import ContractHeaders, ContractMode
 from silkledger.evm.contracts import Network
+from silkledger.evm.failure import CaptureFailed
 from silkledger.evm.port import AccountProof, Block, FullBlock
 from silkledger.registry.histories import HistoryRecord
 from silkledger.values import Address, CountryCode, Digest
@@ -58,14 +60,6 @@ _OURS: Final = frozenset(
     }
 )
 """Checks that hold for every statement in the log, whoever issued it: if one fails, gathering went wrong."""
-
-
-class CaptureFailed(Exception):
-    """The evidence could not be gathered. `reasons` are the codes of the checks that did not pass."""
-
-    def __init__(self, detail: str, reasons: tuple[str, ...] = ()) -> None:
-        super().__init__(detail)
-        self.reasons = reasons
 
 
 class HistorySource(Protocol):
@@ -114,9 +108,14 @@ class CaptureRequest:
 
 
 async def capture(
-    node: BlockSource, histories: HistorySource, network: Network, kind: EngineKind, request: CaptureRequest
+    node: BlockSource,
+    histories: HistorySource,
+    network: Network,
+    kind: EngineKind,
+    request: CaptureRequest,
+    mode: ContractMode | None = None,
 ) -> Bundle:
-    """The bundle for `request`.
+    """The bundle for `request`. On QBFT, `mode` says where the validators stand if headers do not name them.
 
     Guarantees that document, state, anchor, log key, checkpoint with its cosignatures, and receipt in it
     verify against its own as-of block.
@@ -126,7 +125,7 @@ async def capture(
         CaptureFailed: there is no such anchor, or what the node and the histories say does not fit together.
         NodeUnavailable, NodeLied: e.g. the node no longer has the state of that block.
     """
-    if not 0 < request.anchor_block <= request.as_of:
+    if not (0 if mode is None else mode.pinned) < request.anchor_block <= request.as_of:
         raise CaptureFailed(f"no evidence as of block {request.as_of} for block {request.anchor_block}")
     anchor_block = (await node.full_blocks(request.anchor_block, request.anchor_block))[0]
     place = find_anchor(
@@ -143,14 +142,14 @@ async def capture(
             anchor_receipts=anchor_block.receipts,
             transaction_index=place[0],
             log_index=place[1],
-            headers=await _headers(node, anchor_block, kind, request),
+            headers=await _headers(node, anchor_block, kind, request, mode),
             network=NetworkSection(network.chain_id, network.genesis_hash, network.directory),
             histories=gathered,
             states=await _states(node, network, gathered, request.as_of),
             document=request.document,
         )
     )
-    _self_check(bundle, network, kind, request)
+    _self_check(bundle, network, kind, request, mode)
     return bundle
 
 
@@ -169,9 +168,15 @@ async def _histories(source: HistorySource, request: CaptureRequest) -> Historie
 
 
 async def _headers(
-    node: BlockSource, anchor_block: FullBlock, kind: EngineKind, request: CaptureRequest
+    node: BlockSource,
+    anchor_block: FullBlock,
+    kind: EngineKind,
+    request: CaptureRequest,
+    mode: ContractMode | None,
 ) -> list[Header]:
     """The registration block and its parent, the as-of block, and what links them to pinned blocks."""
+    if mode is not None:
+        return await ContractHeaders(node, mode).chain([request.anchor_block, request.as_of])
     if kind is EngineKind.QBFT:
         return await _sealed_headers(node, request)
     first, last = request.anchor_block + 1, request.as_of
@@ -225,15 +230,19 @@ async def _states(
     return states
 
 
-def _self_check(bundle: Bundle, network: Network, kind: EngineKind, request: CaptureRequest) -> None:
+def _self_check(
+    bundle: Bundle, network: Network, kind: EngineKind, request: CaptureRequest, mode: ContractMode | None
+) -> None:
+    rules = ValidatorRules(1) if kind is EngineKind.QBFT else None
+    first = decode_header(bundle.headers[0], kind)
     roots = TrustRoots(
         chain_id=network.chain_id,
         genesis_hash=network.genesis_hash,
         engine=kind,
-        rules=ValidatorRules(1) if kind is EngineKind.QBFT else None,
+        rules=rules if mode is None else mode.rules,
         directory=network.directory,
         contracts=network.addresses,
-        pinned_blocks={},
+        pinned_blocks={} if mode is None else {mode.pinned: first.hash},
     )
     verdict = verify_bundle(request.digest, bundle.encode(), roots)
     bad = [

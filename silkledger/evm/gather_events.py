@@ -11,22 +11,30 @@ from typing import Final, Protocol
 from silkledger.evidence.bundle import NetworkSection
 from silkledger.evidence.completeness import CompletenessProof, EventQuestion, prove_completeness
 from silkledger.evidence.completeness_verdict import verify_completeness
+from silkledger.evidence.contract_lineage import ContractRules
 from silkledger.evidence.header import EngineKind, Header
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.receipts import Receipt
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import CheckResult
-from silkledger.evm.capture import CaptureFailed, HeaderSource, bridge
+from silkledger.evm.archive import Archive
+from silkledger.evm.capture import bridge
+from silkledger.evm.contract_headers import ContractHeaders, ContractMode, ProvenHeaderSource
+from silkledger.evm.failure import CaptureFailed
 from silkledger.evm.port import FullBlock
 
 _BATCH: Final = 100
 """Blocks read at once."""
 
 
-class RangeSource(HeaderSource, Protocol):
-    """Where blocks are read: `silkledger.evm.port.Node`, `silkledger.evm.archive.Archive`."""
+class NodeSource(ProvenHeaderSource, Protocol):
+    """What is asked of a node (`silkledger.evm.port.Node`)."""
 
     async def full_blocks(self, first: int, last: int) -> list[FullBlock]: ...
+
+
+RangeSource = NodeSource | Archive
+"""Where blocks are read."""
 
 
 async def gather_events(source: RangeSource, roots: TrustRoots, question: EventQuestion) -> CompletenessProof:
@@ -60,6 +68,12 @@ async def gather_events(source: RangeSource, roots: TrustRoots, question: EventQ
 async def _linked(source: RangeSource, roots: TrustRoots, headers: Sequence[Header]) -> list[Header]:
     """`headers`, with those that link them to a block that `roots` pin."""
     first, last = headers[0].number, headers[-1].number
+    if isinstance(roots.rules, ContractRules):
+        if isinstance(source, Archive):
+            raise CaptureFailed("in contract mode state proofs are needed: an archive has none, ask a node")
+        below = max((number for number in roots.pinned_blocks if number < first), default=0)
+        mode = ContractMode(roots.rules, below)
+        return await ContractHeaders(source, mode).chain(range(first, last + 1))
     if roots.engine is EngineKind.QBFT:
         start = max((number for number in roots.pinned_blocks if number <= first), default=0)
         if start == first:

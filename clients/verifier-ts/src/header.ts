@@ -9,6 +9,13 @@ import type { Item } from "./rlp.ts";
 
 export type Engine = "no-seals" | "qbft";
 
+/** Trie nodes under the header's state root: who the validators are, in QBFT contract mode. */
+export interface ValidatorsProof {
+  account: Bytes[];
+  /** Of the array's length, then of each item. */
+  slots: Bytes[][];
+}
+
 export interface Header {
   raw: Bytes;
   hash: Bytes;
@@ -25,6 +32,7 @@ export interface Header {
   extraData: Bytes;
   mixHash: Bytes;
   nonce: Bytes;
+  validatorsProof: ValidatorsProof | null;
 }
 
 /** Size in bytes of each field, "int" for an integer, 0 for any length. Later forks append the last six. */
@@ -38,6 +46,11 @@ const EXTRA_DATA = 12;
 
 export function readHeader(raw: Bytes, engine: Engine): Header {
   const items = rlp.decodeList(raw, "header");
+  if (engine === "qbft" && items.length === 3 && Array.isArray(items[0])) {
+    const header = readHeader(rlp.encode(items[0]), engine);
+    const account = nodes(items[1]);
+    return { ...header, validatorsProof: { account, slots: rlp.list(items[2], "slot proofs").map(nodes) } };
+  }
   if (items.length < REQUIRED || items.length > FIELDS.length) {
     throw new Refused("HEADER_FIELDS", `a header has no ${items.length} fields`);
   }
@@ -62,8 +75,12 @@ export function readHeader(raw: Bytes, engine: Engine): Header {
     extraData: octets(EXTRA_DATA),
     mixHash: octets(13),
     nonce: octets(14),
+    validatorsProof: null,
   };
 }
+
+const nodes = (item: Item | undefined): Bytes[] =>
+  rlp.list(item, "proof").map((node) => rlp.octets(node, "trie node"));
 
 const integerAt = (items: Item[], index: number): bigint => rlp.integer(items[index], `header field ${index}`);
 

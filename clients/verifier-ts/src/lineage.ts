@@ -3,11 +3,12 @@
 import { hex, same } from "./bytes.ts";
 import { Refused } from "./checklist.ts";
 import type { Assurance } from "./checklist.ts";
+import { followContract } from "./contract-lineage.ts";
 import type { Header } from "./header.ts";
 import { readExtraData } from "./qbft-extra.ts";
 import type { Vote } from "./qbft-extra.ts";
 import { verifySeals } from "./qbft.ts";
-import type { TrustRoots } from "./trust-roots.ts";
+import type { TrustRoots, ValidatorContract } from "./trust-roots.ts";
 
 export interface HeaderTrust {
   assurance: Assurance;
@@ -15,7 +16,7 @@ export interface HeaderTrust {
 }
 
 /** (1) They ascend and link; (2) none contradicts a pin; (3) seals along the lineage; (4) the rest is reached. */
-export function trustHeaders(headers: Header[], roots: TrustRoots): HeaderTrust {
+export function trustHeaders(headers: Header[], roots: TrustRoots): HeaderTrust | Promise<HeaderTrust> {
   checkLinks(headers); // (1)
   const pinned: number[] = []; // (2)
   headers.forEach((header, index) => {
@@ -24,6 +25,10 @@ export function trustHeaders(headers: Header[], roots: TrustRoots): HeaderTrust 
     if (!same(pin, header.hash)) throw new Refused("BLOCK_PIN_MISMATCH", `block ${header.number} has another hash`);
     pinned.push(index);
   });
+  if (roots.validatorContract !== null) return trustByContract(headers, pinned, roots.validatorContract); // (3)
+  if (headers.some((header) => header.validatorsProof !== null)) {
+    throw new Refused("HEADER_FIELDS", "a proof of validators outside of contract mode");
+  }
   if (roots.engine === "qbft") return trustSealed(headers, pinned, roots); // (3)
   checkReached(headers, new Set(pinned), "BLOCK_NOT_PINNED"); // (4)
   const numbers = pinned.map((index) => headers[index]?.number).join(", ");
@@ -55,6 +60,24 @@ function checkReached(headers: Header[], trusted: Set<number>, otherwise: string
   }
 }
 
+async function trustByContract(
+  headers: Header[],
+  pinned: number[],
+  contract: ValidatorContract,
+): Promise<HeaderTrust> {
+  const { start, trusted, replayed } = await followContract(headers, pinned, contract);
+  checkReached(headers, trusted, "LINEAGE_NO_START");
+  const mode = replayed ? "replay of every header" : "skips, each sealed by over a third of the set trusted before";
+  return {
+    assurance: "SEALED_BY_QUORUM",
+    assumptions: [
+      `Validators were read from contract 0x${hex(contract.address)} (contract mode), from pinned block ${headers[start]?.number} by ${mode}.`,
+      `Code 0x${hex(contract.codeHash)} answers getValidators with the array at storage slot ${contract.slot}.`,
+      "Of every validator set on the way, fewer than a third are faulty, retired keys included.",
+    ],
+  };
+}
+
 function trustSealed(headers: Header[], pinned: number[], roots: TrustRoots): HeaderTrust {
   const start = pinned[0];
   if (start === undefined) throw new Refused("LINEAGE_NO_START", "no header of the bundle is pinned");
@@ -73,7 +96,7 @@ function trustSealed(headers: Header[], pinned: number[], roots: TrustRoots): He
   return {
     assurance: "SEALED_BY_QUORUM",
     assumptions: [
-      `Validators were followed from pinned block ${first.number} by ${mode}.`,
+      `Validators were read from the headers (header mode), from pinned block ${first.number} by ${mode}.`,
       "Of every validator set on the way, fewer than a third are faulty, retired keys included.",
     ],
   };

@@ -25,6 +25,21 @@ export function verifySeals(header: Header, validators: Set<string>): Set<string
   if (listed.length !== validators.size || !listed.every((address) => validators.has(address))) {
     throw new Refused("QBFT_VALIDATORS", `block ${header.number} names another validator set`);
   }
+  return sealedBy(header, validators);
+}
+
+/** The same in contract mode: the header names no validators and carries no vote. */
+export function verifyContractSeals(header: Header, validators: Set<string>): Set<string> {
+  checkFixedFields(header);
+  const extra = readExtraData(header.extraData);
+  if (extra.validators.length || extra.vote !== null) {
+    throw new Refused("QBFT_NOT_EMPTY", `block ${header.number} names validators or a vote in contract mode`);
+  }
+  return sealedBy(header, validators);
+}
+
+function sealedBy(header: Header, validators: Set<string>): Set<string> {
+  const extra = readExtraData(header.extraData);
   if (!validators.has(hex(header.coinbase))) {
     throw new Refused("QBFT_PROPOSER", `the proposer of block ${header.number} is no validator`);
   }

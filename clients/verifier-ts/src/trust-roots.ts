@@ -1,10 +1,17 @@
 /** What the verifier believes without proof (docs/formats/trust-roots.md): a closed JSON object. */
 
 import { CONTRACTS } from "./bundle.ts";
-import { fromHex, hex } from "./bytes.ts";
+import { fromHex, hex, toInt } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Engine } from "./header.ts";
 import { readWitnessKey } from "./note.ts";
+
+/** An array of addresses at a storage slot of a contract with known code. */
+export interface ValidatorContract {
+  address: Bytes;
+  codeHash: Bytes;
+  slot: bigint;
+}
 
 export interface TrustRoots {
   chainId: bigint;
@@ -14,6 +21,8 @@ export interface TrustRoots {
   epochLength: bigint;
   /** Block number: the validators (hexadecimal) from that block on. */
   transitions: Map<bigint, Set<string>>;
+  /** Where the validators stand in contract mode; null in header mode. */
+  validatorContract: ValidatorContract | null;
   directory: Bytes;
   contracts: Map<string, Bytes>;
   pinnedBlocks: Map<bigint, Bytes>;
@@ -83,13 +92,20 @@ function readWitnesses(value: Json | undefined): TrustRoots["witnesses"] {
   return { verifierKeys, threshold };
 }
 
-function readEngine(value: Json | undefined): Pick<TrustRoots, "engine" | "epochLength" | "transitions"> {
+type EngineRules = Pick<TrustRoots, "engine" | "epochLength" | "transitions" | "validatorContract">;
+
+function readEngine(value: Json | undefined): EngineRules {
+  const none = { epochLength: 0n, transitions: new Map<bigint, Set<string>>(), validatorContract: null };
   const kind = object(value, "engine", null)["kind"];
   if (kind === "no-seals") {
     object(value, "engine", ["kind"]);
-    return { engine: kind, epochLength: 0n, transitions: new Map() };
+    return { ...none, engine: kind };
   }
   if (kind !== "qbft") throw new TrustRootsInvalid("engine.kind must be no-seals or qbft");
+  if ("validatorContract" in object(value, "engine", null)) {
+    const { validatorContract } = object(value, "engine", ["kind", "validatorContract"]);
+    return { ...none, engine: kind, validatorContract: readValidatorContract(validatorContract) };
+  }
   const fields = object(value, "engine", ["kind", "epochLength", "transitions"]);
   const epochLength = uint(fields["epochLength"], "epochLength");
   if (epochLength === 0n) throw new TrustRootsInvalid("epochLength must be positive");
@@ -97,7 +113,16 @@ function readEngine(value: Json | undefined): Pick<TrustRoots, "engine" | "epoch
     if (!Array.isArray(members) || !members.length) throw new TrustRootsInvalid("a transition names validators");
     return new Set(members.map((member) => hex(octets(member, 20))));
   });
-  return { engine: kind, epochLength, transitions };
+  return { ...none, engine: kind, epochLength, transitions };
+}
+
+function readValidatorContract(value: Json | undefined): ValidatorContract {
+  const fields = object(value, "validatorContract", ["address", "codeHash", "slot"]);
+  return {
+    address: octets(fields["address"], 20),
+    codeHash: octets(fields["codeHash"], 32),
+    slot: toInt(octets(fields["slot"], 32)),
+  };
 }
 
 function parse(text: string): Json {

@@ -15,8 +15,9 @@ from services.ledger.reading.documents import document_at, document_path
 from services.ledger.storage import EntryRow
 from services.ledger.use_cases import Ledger
 from silkledger.evidence.bundle import DocumentSection, LogSection
-from silkledger.evm.capture import CaptureFailed, CaptureRequest, capture
+from silkledger.evm.capture import CaptureRequest, capture
 from silkledger.evm.engines import EngineProfile
+from silkledger.evm.failure import CaptureFailed
 from silkledger.evm.port import Node, NodeError
 from silkledger.manifest import ManifestLeaf, SignedManifest
 from silkledger.projections.histories import StoredHistories

@@ -9,8 +9,8 @@ import pytest
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.verdict import CheckResult, Outcome
 from silkledger.evidence.verify import verify_bundle
-from silkledger.evm.capture import CaptureFailed
 from silkledger.evm.deploy import deploy
+from silkledger.evm.failure import CaptureFailed
 from silkledger.evm.node import JsonRpcNode
 from silkledger.values import Digest
 from tests.support.anvil import FAST

@@ -20,9 +20,9 @@ from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import Assurance, Outcome
 from silkledger.evm.anvil import EmbeddedChain
 from silkledger.evm.archive import Archive
-from silkledger.evm.capture import CaptureFailed
 from silkledger.evm.contracts import artifact, events_of
 from silkledger.evm.deploy import deploy
+from silkledger.evm.failure import CaptureFailed
 from silkledger.evm.follower import Follower
 from silkledger.evm.gather_events import gather_events
 from silkledger.evm.node import JsonRpcNode

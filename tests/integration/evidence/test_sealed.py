@@ -17,8 +17,9 @@ from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import Assurance, CheckResult, Outcome, Verdict
 from silkledger.evidence.verify import verify_bundle
 from silkledger.evm.anvil import EmbeddedChain
-from silkledger.evm.capture import CaptureFailed, CaptureRequest, capture
+from silkledger.evm.capture import CaptureRequest, capture
 from silkledger.evm.deploy import deploy
+from silkledger.evm.failure import CaptureFailed
 from silkledger.evm.node import JsonRpcNode
 from silkledger.values import Digest
 from tests.support.anvil import FAST

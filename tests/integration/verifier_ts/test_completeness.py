@@ -17,15 +17,23 @@ from silkledger.cli.exit_codes import ExitCode
 from silkledger.evidence.completeness import EventQuestion
 from silkledger.evidence.completeness_verdict import verify_completeness
 from silkledger.evidence.header import EngineKind
+from silkledger.evidence.reasons import Reason
 from tests.integration.verifier_ts.node import MAIN, ROOT, run_script, stable, stable_of_python
+from tests.unit.evidence.contract_world import ContractWorld
 from tests.unit.evidence.event_world import EventWorld
 from tests.unit.evidence.qbft_chain import validators
 from tests.vectors.evidence import write_completeness
-from tests.vectors.evidence.completeness_cases import REASONS, cases
+from tests.vectors.evidence.completeness_cases import REASONS
 
 VECTORS = ROOT / "tests/vectors/evidence"
 SCRIPT = MAIN.with_name("completeness-main.ts")
 SAMPLES = 150
+CONTRACT_MODE_REASONS = {
+    Reason.QBFT_NOT_EMPTY,
+    Reason.VALIDATOR_CONTRACT,
+    Reason.VALIDATOR_SET,
+    Reason.VALIDATORS_NOT_PROVEN,
+}
 
 
 def ask(questions: Iterable[tuple[bytes, str, EventQuestion]], folder: Path) -> list[dict[str, Any]]:
@@ -50,7 +58,7 @@ def ask(questions: Iterable[tuple[bytes, str, EventQuestion]], folder: Path) -> 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return ask(
-        [(case.proof, case.roots.to_json(), case.question) for case in cases()],
+        [(case.proof, case.roots.to_json(), case.question) for case in write_completeness.cases()],
         tmp_path_factory.mktemp("completeness"),
     )
 
@@ -75,7 +83,7 @@ def test_both_make_the_same_checks_in_the_same_order(theirs: list[dict[str, Any]
 
 def test_the_vectors_reach_every_reason_of_their_own(theirs: list[dict[str, Any]]) -> None:
     given = {check["reason"] for answer in theirs for check in answer["checks"]}
-    assert {reason.value for reason in REASONS} <= given
+    assert {reason.value for reason in REASONS | CONTRACT_MODE_REASONS} <= given
 
 
 def test_the_committed_vectors_are_what_their_generator_writes() -> None:
@@ -83,9 +91,18 @@ def test_the_committed_vectors_are_what_their_generator_writes() -> None:
         assert (VECTORS / name).read_bytes() == data, name
 
 
-@pytest.mark.parametrize("engine", list(EngineKind))
-def test_both_say_the_same_of_every_damaged_proof(engine: EngineKind, tmp_path: Path) -> None:
-    world = EventWorld(engine=engine, members=validators(1), first=12, last=13, start=11, end=14)
+def small_worlds() -> dict[str, EventWorld]:
+    """Two blocks, of which the first has two events."""
+    plain, sealed = (
+        EventWorld(engine=engine, members=validators(1), first=12, last=13, start=11, end=14)
+        for engine in EngineKind
+    )
+    return {"plain": plain, "sealed": sealed, "contract": ContractWorld(start=11, first=12, last=13, end=14)}
+
+
+@pytest.mark.parametrize("name", small_worlds())
+def test_both_say_the_same_of_every_damaged_proof(name: str, tmp_path: Path) -> None:
+    world = small_worlds()[name]
     data, roots, question = world.proof().encode(), world.roots(), world.question
     chosen = random.Random(2)
     damaged = [data]

@@ -108,10 +108,14 @@ UNREACHED = {
     Reason.RECEIPT_ROOT,
     Reason.ISSUER_NOT_AUTHORISED,
     Reason.EVENT_DECLARATION,
+    Reason.QBFT_NOT_EMPTY,
+    Reason.VALIDATOR_CONTRACT,
+    Reason.VALIDATOR_SET,
+    Reason.VALIDATORS_NOT_PROVEN,
     *COMPLETENESS_REASONS,
 }
 """No small bundle gives these: five are of proofs of equivocation, five of proofs of a
-broken promise, others of proofs of completeness, two of nodes' answers, one needs
+broken promise, others of proofs of completeness (contract mode among them), two of nodes' answers, one needs
 33 MB, and the rest is forestalled by another check, or stands for a reason without a code."""
 
 

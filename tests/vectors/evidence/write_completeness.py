@@ -7,16 +7,24 @@ changes. The answers are the Python verifier's; another verifier must agree with
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from silkledger.cli.completeness import document
 from silkledger.evidence.completeness_verdict import CompletenessVerdict, verify_completeness
-from tests.vectors.evidence.completeness_cases import Case, cases
+from tests.vectors.evidence import completeness_cases, contract_mode_cases
+from tests.vectors.evidence.completeness_cases import Case
 from tests.vectors.evidence.write_verdicts import told
 
 OUT: Final = Path(__file__).resolve().parent
 INDEX: Final = "completeness.json"
+
+
+def cases() -> Iterator[Case]:
+    """Every question, in the order of the file."""
+    return chain(completeness_cases.cases(), contract_mode_cases.cases())
 
 
 def answers() -> list[tuple[Case, CompletenessVerdict]]:

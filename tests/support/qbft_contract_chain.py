@@ -1,0 +1,195 @@
+"""A QBFT test chain in contract mode: blocks of a real node, whose validators stand in a real contract on it.
+
+**Not a network.** As `qbft_chain.py`, but with Besu's validator selection mode "contract": headers name no
+validators and carry no vote; who seals block n+1 is what the contract answers at the end of block n. State
+and its proofs are the node's. Deterministic keys, signatures by RFC 6979.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import rlp
+from eth_abi.abi import decode, encode
+from rlp.codec import encode_raw
+
+from silkledger.evidence.contract_lineage import ContractRules
+from silkledger.evidence.header import EngineKind, Header, decode_header
+from silkledger.evm.contracts import Network
+from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.port import AccountProof, Block, FullBlock
+from silkledger.evm.signer import LocalSigner
+from silkledger.evm.transactions import Transaction, sign_transaction
+from silkledger.keys.account import Account
+from silkledger.values import Address
+from tests.support.qbft_chain import (
+    COINBASE,
+    DIFFICULTY,
+    EXTRA_DATA,
+    MIX,
+    MIX_HASH,
+    NONCE,
+    NUMBER,
+    PARENT,
+    Turn,
+    Validator,
+    in_order,
+    keccak,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "contracts/test/ValidatorSet.sol"
+SLOT = 0
+"""Of the array in that contract."""
+GAS = 2_000_000
+
+
+@cache
+def bytecode() -> bytes:
+    """Creation code of the validators' contract, from the toolchain's compiler."""
+    wanted = {"*": {"ValidatorSet": ["evm.bytecode.object"]}}
+    question = {
+        "language": "Solidity",
+        "sources": {"ValidatorSet.sol": {"content": SOURCE.read_text()}},
+        "settings": {"evmVersion": "paris", "outputSelection": wanted},
+    }
+    done = subprocess.run(
+        ["sh", str(ROOT / "contracts/solc"), "--standard-json"],
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return bytes.fromhex(answer["contracts"]["ValidatorSet.sol"]["ValidatorSet"]["evm"]["bytecode"]["object"])
+
+
+class ValidatorContract:
+    """The contract on the node's chain."""
+
+    def __init__(self, node: JsonRpcNode, account: Account, address: Address, block: int) -> None:
+        self._node = node
+        self._account = account
+        self.address = address
+        self.block = block
+        """Of its creation."""
+
+    @classmethod
+    async def create(
+        cls, node: JsonRpcNode, account: Account, members: Sequence[Validator]
+    ) -> ValidatorContract:
+        address, block = await _send(node, account, None, bytecode() + _listed(members))
+        return cls(node, account, address, block)
+
+    async def replace_all(self, members: Sequence[Validator]) -> int:
+        """Other validators from the end of a block on; its number."""
+        selector = keccak(b"replaceAll(address[])")[:4]
+        return (await _send(self._node, self._account, self.address, selector + _listed(members)))[1]
+
+    async def members(self, block: int) -> list[bytes]:
+        """What the contract answers Besu at the end of `block`."""
+        answer = await self._node.call(self.address, keccak(b"getValidators()")[:4], block)
+        (listed,) = decode(["address[]"], answer)
+        return sorted(bytes.fromhex(item[2:]) for item in listed)
+
+    async def rules(self) -> ContractRules:
+        return ContractRules(self.address, keccak(await self._node.code(self.address)), SLOT)
+
+
+def _listed(members: Sequence[Validator]) -> bytes:
+    return bytes(encode(["address[]"], [[bytes(member.address) for member in members]]))
+
+
+async def _send(node: JsonRpcNode, account: Account, to: Address | None, data: bytes) -> tuple[Address, int]:
+    nonce = await node.nonce(account.address)
+    transaction = Transaction(await node.chain_id(), nonce, 0, GAS, to, data)
+    tx_hash = await node.send_raw((await sign_transaction(LocalSigner(account), transaction)).raw)
+    receipt = await node.transaction_receipt(tx_hash)
+    async with asyncio.timeout(20):
+        while receipt is None:
+            await asyncio.sleep(0.02)
+            receipt = await node.transaction_receipt(tx_hash)
+    if not receipt.receipt.status:
+        raise RuntimeError("the transaction reverted")
+    return receipt.contract_address or Address(bytes(20)), receipt.block_number
+
+
+def seal(
+    raw: Sequence[bytes], sets: Sequence[Sequence[Validator]], turns: Mapping[int, Turn] | None = None
+) -> list[Header]:
+    """The headers `raw`, of blocks 0 on, sealed in contract mode; `sets[n]` validate after block n."""
+    made: list[Header] = []
+    for number, one in enumerate(raw):
+        members = in_order(sets[max(number - 1, 0)])
+        turn = (turns or {}).get(number, Turn())
+        proposer = turn.proposer or members[number % len(members)]
+        items = rlp.decode(one)
+        if int.from_bytes(items[NUMBER], "big") != number:
+            raise ValueError("blocks must be given from 0 on, without a gap")
+        items[PARENT] = bytes(made[-1].hash) if number else bytes(32)
+        items[COINBASE] = bytes(proposer.address) if number else bytes(20)
+        items[DIFFICULTY], items[MIX], items[NONCE] = b"\x01", MIX_HASH, bytes(8)
+        items[EXTRA_DATA] = _extra_data(turn.round, [])
+        if number:
+            digest = keccak(encode_raw(items))
+            enough = members[: (2 * len(members) + 2) // 3]
+            sealers = enough if turn.sealers is None else turn.sealers
+            items[EXTRA_DATA] = _extra_data(turn.round, [sealer.seal(digest) for sealer in sealers])
+        made.append(decode_header(encode_raw(items), EngineKind.QBFT))
+    return made
+
+
+def _extra_data(round_: int, seals: Sequence[bytes]) -> bytes:
+    encoded: bytes = encode_raw([bytes(32), [], [], rlp.sedes.big_endian_int.serialize(round_), list(seals)])
+    return encoded
+
+
+class ContractSealedNode:
+    """The embedded chain's node, answering with headers sealed in contract mode."""
+
+    def __init__(self, node: JsonRpcNode, headers: Sequence[Header]) -> None:
+        self._node = node
+        self.headers = list(headers)
+
+    @classmethod
+    async def over(
+        cls,
+        node: JsonRpcNode,
+        contract: ValidatorContract,
+        known: Sequence[Validator],
+        last: int,
+        turns: Mapping[int, Turn] | None = None,
+    ) -> ContractSealedNode:
+        """Seal blocks 0 to `last`; `known` are all who ever validate. Before the contract was created its
+        first validators seal: only a block from then on can be pinned."""
+        raw = [block.header.raw for block in await node.full_blocks(1, last)]
+        items = rlp.decode(raw[0])
+        items[NUMBER] = b""
+        keys = {bytes(validator.address): validator for validator in known}
+        sets = [
+            [keys[address] for address in await contract.members(max(number, contract.block))]
+            for number in range(last + 1)
+        ]
+        return cls(node, seal([encode_raw(items), *raw], sets, turns))
+
+    def network(self, network: Network) -> Network:
+        """`network` with this chain's genesis."""
+        return replace(network, genesis_hash=self.headers[0].hash)
+
+    async def block(self, number: int) -> Block:
+        hashes = (await self._node.block(number)).tx_hashes if number else ()
+        return Block(self.headers[number], hashes)
+
+    async def full_blocks(self, first: int, last: int) -> list[FullBlock]:
+        blocks = await self._node.full_blocks(first, last)
+        return [replace(block, header=self.headers[block.header.number]) for block in blocks]
+
+    async def get_proof(self, address: Address, slots: Sequence[int], block: int) -> AccountProof:
+        return await self._node.get_proof(address, slots, block)
