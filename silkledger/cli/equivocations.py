@@ -39,6 +39,9 @@ def make(
             help="For status lists: evidence of a statement by the issuer, to show whose key it is."
         ),
     ] = None,
+    trust_roots: Annotated[
+        Path | None, typer.Option(help="Of a QBFT network in contract mode: needed to read who seals.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Pack two blocks of one height, two checkpoints of one size, or two status lists of one sequence, into a
@@ -47,6 +50,7 @@ def make(
     Of two evidence files the lowest height is taken at which they have different blocks, with the headers
     below it as lineage; otherwise their checkpoints.
     """
+    from silkledger.cli.offline import TrustRootsUnreadable, read_trust_roots
     from silkledger.evidence.contradiction import contradicting_lists, find_contradiction
     from silkledger.evidence.equivocation import verify_equivocation
     from silkledger.evidence.errors import EvidenceInvalid
@@ -59,8 +63,8 @@ def make(
             data = contradicting_lists(*pair, issuer_key, shown).encode()
         else:
             data = find_contradiction(*pair, log_key).encode()
-        found = verify_equivocation(data)
-    except FileNotFoundError as error:
+        found = verify_equivocation(data, read_trust_roots(trust_roots) if trust_roots is not None else None)
+    except (FileNotFoundError, TrustRootsUnreadable) as error:
         raise _failed(output, ExitCode.USAGE, "USAGE", str(error)) from None
     except EvidenceInvalid as error:
         raise _failed(output, ExitCode.FAILED, error.reason.value, error.detail) from None

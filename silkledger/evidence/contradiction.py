@@ -15,6 +15,7 @@ from silkledger.evidence.equivocation import (
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, Header, decode_header
 from silkledger.evidence.list_equivocation import identity_from, read_lists
+from silkledger.evidence.qbft import extra_data_of
 from silkledger.evidence.reasons import Reason
 from silkledger.log.checkpoint import LogVerifierKey, Note, NoteError, parse_note
 
@@ -39,8 +40,9 @@ def find_contradiction(one: bytes, other: bytes, log_key: str = "") -> Equivocat
     """
     mine, theirs = _held(one), _held(other)
     for number in sorted(mine.headers.keys() & theirs.headers.keys()):
-        if mine.headers[number].hash != theirs.headers[number].hash:
-            lineage = [mine.headers[below].raw for below in sorted(mine.headers) if below < number]
+        pair = mine.headers[number], theirs.headers[number]
+        if pair[0].hash != pair[1].hash and all(extra_data_of(header).seals for header in pair):
+            lineage = [mine.headers[below].entry for below in sorted(mine.headers) if below < number]
             return prove_headers(mine.headers[number].raw, theirs.headers[number].raw, lineage)
     if mine.note is None or theirs.note is None or not log_key:
         detail = "the files share no height with two blocks" + (

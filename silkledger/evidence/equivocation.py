@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from silkledger import cbor
+from silkledger.evidence.contract_lineage import ContractRules, validators_at
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, Header, decode_header
 from silkledger.evidence.header_trust import trust_headers
@@ -23,7 +24,7 @@ from silkledger.evidence.list_equivocation import (
     verify_identity,
     verify_signatures,
 )
-from silkledger.evidence.qbft import extra_data_of, verify_seals
+from silkledger.evidence.qbft import extra_data_of, verify_contract_seals, verify_seals
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.registration import verify_checkpoint
 from silkledger.evidence.trust_roots import TrustRoots
@@ -169,19 +170,19 @@ def verify_equivocation(data: bytes, roots: TrustRoots | None = None) -> Equivoc
 
 
 def _verify_headers(proof: EquivocationProof, roots: TrustRoots | None) -> Equivocation:
-    """(1) One height, two blocks; (2) each sealed by a quorum of the validators it names; (3) the lineage
-    leads to both from a pinned block; (4) somebody sealed both."""
+    """(1) One height, two blocks; (2) each sealed by a quorum of the validators it names, or in contract mode
+    of those that the parent proves; (3) the lineage leads to both from a pinned block; (4) somebody sealed
+    both."""
     one, other = (decode_header(raw, EngineKind.QBFT) for raw in proof.pair)
     if one.number != other.number or one.hash == other.hash:  # (1)
         raise EvidenceInvalid(Reason.NO_CONTRADICTION, f"blocks {one.number} and {other.number} can both be")
-    signers = _sealers(one) & _sealers(other)  # (2)
+    before = [decode_header(raw, EngineKind.QBFT) for raw in proof.lineage]
+    rules = roots.rules if roots is not None else None
+    members = _proven_members(one, before, rules) if isinstance(rules, ContractRules) else None
+    signers = _sealers(one, members) & _sealers(other, members)  # (2)
     if roots is not None:  # (3)
-        before = [decode_header(raw, EngineKind.QBFT) for raw in proof.lineage]
         for header in (one, other):
             trust_headers([*before, header], roots)
-    elif proof.lineage:
-        for raw in proof.lineage:
-            decode_header(raw, EngineKind.QBFT)
     if not signers:  # (4)
         raise EvidenceInvalid(Reason.NO_DOUBLE_SIGNER, f"no validator sealed both blocks {one.number}")
     return Equivocation(
@@ -194,8 +195,21 @@ def _verify_headers(proof: EquivocationProof, roots: TrustRoots | None) -> Equiv
     )
 
 
-def _sealers(header: Header) -> frozenset[Address]:
+def _sealers(header: Header, members: frozenset[Address] | None) -> frozenset[Address]:
+    """Who sealed it: a quorum of those whom it names, or in contract mode of `members`."""
+    if members is not None:
+        return verify_contract_seals(header, members)
     return verify_seals(header, extra_data_of(header).validators)
+
+
+def _proven_members(header: Header, before: Sequence[Header], rules: ContractRules) -> frozenset[Address]:
+    """Contract mode: who validates both blocks, as their parent, the last of the lineage, proves."""
+    parent = before[-1] if before else None
+    if parent is None or parent.validators_proof is None or parent.number + 1 != header.number:
+        raise EvidenceInvalid(
+            Reason.VALIDATORS_NOT_PROVEN, f"nothing proves who the validators of block {header.number} are"
+        )
+    return validators_at(parent, parent.validators_proof, rules)
 
 
 def _verify_checkpoints(proof: EquivocationProof, roots: TrustRoots | None) -> Equivocation:
