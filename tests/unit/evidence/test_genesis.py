@@ -87,7 +87,15 @@ def test_the_hash_is_that_of_the_header_that_besu_builds() -> None:
     """Put together by another RLP library, from the file's values."""
     given = edited(alloc=ACCOUNTS, config__londonBlock=0)
     empty = keccak(rlp.encode(b""))
-    items = [bytes(32), keccak(rlp.encode([])), bytes(20), state_root(ACCOUNTS), empty, empty, bytes(256)]
+    items: list[bytes | int] = [
+        bytes(32),
+        keccak(rlp.encode([])),
+        bytes(20),
+        state_root(ACCOUNTS),
+        empty,
+        empty,
+        bytes(256),
+    ]
     items += [1, 0, 0xF42400, 0, 0x65DCA409, bytes.fromhex(PUBLISHED["extraData"][2:]), MIX_HASH, bytes(8)]
     items += [1_000_000_000]
     assert bytes(read_genesis(json.dumps(given)).header.hash) == keccak(rlp.encode(items))
