@@ -6,7 +6,16 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ["envelope.py", "statement.py", "manifest.py", "cose.py", "status_list.py", "keys", "log"]
+SOURCES = [
+    "envelope.py",
+    "statement.py",
+    "manifest.py",
+    "manifest_leaves.py",
+    "cose.py",
+    "status_list.py",
+    "keys",
+    "log",
+]
 DOCUMENTS = ["suites", "statement", "manifest", "promise", "receipt", "checkpoint", "status-list"]
 RAISED = re.compile(r'(?:Error|Invalid)\(\s*"([A-Z][A-Z0-9_]+)"')
 PASSED = re.compile(r'"((?:[A-Z]+_)+(?:MALFORMED|LENGTH|MISMATCH))"')

@@ -38,6 +38,7 @@ from tests.support.grpc_clients import channel
 from tests.support.outside_verifiers.go_tlog import verify_tiles
 
 from .conftest import ROOT, Founded, Ledger, id_of, opened, reached, register
+from .test_manifests import complete, request, signed
 from .test_recovery import restore as put_backup_in_place
 
 
@@ -199,3 +200,34 @@ async def test_restored_from_a_mirror_the_log_goes_on_and_what_was_not_logged_co
     assert [bytes(item) for item in verify_promise(promise, rig.vkey).statement_ids] == [
         bytes(id_of(raw)) for raw in entries[305:]
     ]
+
+
+async def test_manifests_come_back_without_their_documents_which_their_holder_gives_again(rig: Rig) -> None:
+    service, held = rig.service, signed(rig.service, 3)
+    digest, account = bytes(held.documents[1].leaf.digest), rig.service.founded.agency
+    wanted = pb.VerifyDocumentRequest(document_digest=digest, relying_country="TH")
+
+    async def ask(resubmitted: bool) -> tuple[chain.Verdict, bool]:
+        """The verdict on a document, and whether the manifest that was submitted was registered already."""
+        async with channel(service.address, service.identity(account)) as opened_channel:
+            stub = rpc.LedgerServiceStub(opened_channel)
+            known = False
+            if resubmitted:
+                known = (await stub.RegisterManifest(request(held))).already_registered
+                return await complete(stub, wanted), known
+            return (await stub.VerifyDocument(wanted)).verdict, known
+
+    verdict, known = await ask(resubmitted=True)
+    assert (verdict.outcome, known) == (chain.OUTCOME_PASS_DEVELOPMENT_ONLY, False)
+    assert await rig.follow() == 1
+    await rig.stop()
+    for file in rig.folder.glob("ledger.sqlite*"):
+        file.unlink()
+    assert await rig.restore(rig.mirror.root) == (0, {"old_size": 0, "new_size": 1, "anchored_size": 1})
+    await rig.start()
+    verdict, _ = await ask(resubmitted=False)
+    assert verdict.outcome == chain.OUTCOME_INCOMPLETE
+    assert verdict.checks[0].reason == "DOCUMENTS_UNAVAILABLE"
+    verdict, known = await ask(resubmitted=True)
+    assert (verdict.outcome, known) == (chain.OUTCOME_PASS_DEVELOPMENT_ONLY, True)
+    assert rig.counts() == (1, 0)
