@@ -22,6 +22,9 @@ class LedgerSettings(ServerSettings, ChainSettings, LaneSettings):
     sequence_interval_ms: int = 200
     # Most leaves of one batch.
     sequence_batch: int = 10_000
+    # How long the replica that sequences may be silent before another takes over (PostgreSQL), milliseconds.
+    # Below the database's limit for an idle transaction (8 s) only in development.
+    log_lease_ms: int = 10_000
     # Least time between two anchors, milliseconds.
     anchor_interval_ms: int = 1_000
     # Accepted statements that may wait for the sequencer; more are refused with RESOURCE_EXHAUSTED.

@@ -23,6 +23,7 @@ from services.ledger.replays.api import AuditApi
 from services.ledger.replays.operations import Operations
 from services.ledger.replays.runner import ReplaySettings, Runner
 from services.ledger.sequencing.anchoring import AnchorBuilders, Anchoring
+from services.ledger.sequencing.leadership import Leadership, lease_seconds
 from services.ledger.sequencing.queue import Queue
 from services.ledger.sequencing.sequencer import Sequencer, SequencingLimits
 from services.ledger.settings import LedgerSettings
@@ -102,7 +103,7 @@ def replay_settings(parts: Parts) -> ReplaySettings:
 
 
 def assemble(parts: Parts) -> Assembled:
-    """Wire the ledger. Starts nothing."""
+    """Wire the ledger. Starts nothing. Raises: SettingsError."""
     settings, database, profile = parts.settings, parts.database, parts.profile
     follower = Follower(
         database,
@@ -130,12 +131,15 @@ def assemble(parts: Parts) -> Assembled:
 
     limits = SequencingLimits(settings.sequence_interval_ms / 1000, settings.sequence_batch)
     known = KnownStatements()
-    sequencer = Sequencer(database, queue, settings.origin, parts.log_key, limits, caught_up, known)
+    leadership = Leadership(database, settings.origin, lease_seconds(settings, database.dialect))
+    sequencer = Sequencer(
+        database, queue, settings.origin, parts.log_key, limits, caught_up, known, leadership
+    )
     checker = SignatureChecker(settings.verify_processes)
     admission = Admission(database, Issuers(), checker)
     acceptance = Acceptance(database, queue, known)
     ledger = Ledger(settings, database, parts.network, follower, admission, acceptance, parts.log_key, queue)
-    anchoring = Anchoring(database, lane, anchors, settings.anchor_interval_ms / 1000)
+    anchoring = Anchoring(database, lane, anchors, settings.anchor_interval_ms / 1000, leadership)
     reads = LogReads(ledger)
     evidence = EvidenceDesk(ledger, reads, parts.node, profile)
     api = LedgerApi(ledger, reads, Verifier(ledger, profile), evidence, Relay(ledger, lane), profile)

@@ -6,7 +6,7 @@ from sqlalchemy import MetaData
 
 from services.ledger import storage
 from services.ledger.replays import storage as replays
-from services.ledger.sequencing import pending
+from services.ledger.sequencing import leadership, pending
 from silkledger.evm.tables import CHAIN_TABLES, LANE_TABLES
 from silkledger.projections import anchors, calls, histories, log_index, log_tiles, statements
 from silkledger.runtime import idempotency
@@ -22,6 +22,7 @@ def metadata() -> MetaData:
         log_tiles.metadata,
         log_index.metadata,
         pending.metadata,
+        leadership.metadata,
         anchors.metadata,
         calls.TABLES,
         histories.TABLES,

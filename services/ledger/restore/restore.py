@@ -20,6 +20,7 @@ from services.ledger.index.merging import add_segment
 from services.ledger.reading.entries import EntryRow, entry_row
 from services.ledger.sequencing.batch import make_batch
 from services.ledger.sequencing.bulk import insert_rows, take_calls
+from services.ledger.sequencing.leadership import Leadership
 from services.ledger.sequencing.log_tree import append_batch, open_tree
 from services.ledger.sequencing.pending import WaitingCall, types_text
 from services.ledger.storage import CheckpointRow
@@ -35,7 +36,7 @@ from silkledger.mirror.verify import read_entries, verify_mirror
 from silkledger.projections.anchors import CONTRACT
 from silkledger.projections.statements import packs
 from silkledger.registry.histories import origin_id
-from silkledger.runtime.db import Database, advisory_lock
+from silkledger.runtime.db import Database
 from silkledger.values import Address, BlockRef
 
 BATCH: Final = 1_000
@@ -94,12 +95,19 @@ class Restoring:
         nonces = await self._nonces()
         block = await self.node.block(await self.node.block_number())
         at = BlockRef(block.header.number, block.header.hash, block.header.timestamp)
-        async with self.database.write() as connection:
-            await advisory_lock(connection, f"sequence/{head.origin}")
-            old = await _state(connection, head.size, root_at)  # (4)
-            if old < head.size:
-                await _write(connection, mirror, old, head, at)  # (5)
-            await self._raise_nonces(connection, nonces)  # (6)
+        leadership = Leadership(self.database, head.origin)
+        if not await leadership.lead():
+            raise RestoreRefused(
+                "LOG_IN_USE", "a process sequences this log, or died a moment ago: stop it, wait, try again"
+            )
+        try:
+            async with leadership.writing() as connection:
+                old = await _state(connection, head.size, root_at)  # (4)
+                if old < head.size:
+                    await _write(connection, mirror, old, head, at)  # (5)
+                await self._raise_nonces(connection, nonces)  # (6)
+        finally:
+            await leadership.give_up()
         return Restored(old, head.size, size)
 
     async def _nonces(self) -> dict[bytes, int]:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
+from services.ledger.sequencing.leadership import Leadership
 from services.ledger.sequencing.log_tree import Nodes, check_extends, consistency_path
 from silkledger.evm.contracts import Network, encode_call
 from silkledger.evm.lane import Lane
@@ -27,6 +28,7 @@ from silkledger.projections.anchors import CONTRACT, anchored_head
 from silkledger.projections.histories import StoredHistories
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database
+from silkledger.runtime.lease import LeaseLost
 from silkledger.runtime.telemetry import logger
 
 REGISTER: Final = "log.register"
@@ -84,7 +86,9 @@ class AnchorBuilders:
 
 
 class Anchoring:
-    """Leaves the intents. Says nothing about when they are included: that is what the follower tells."""
+    """Leaves the intents, in the process that leads the log. Says nothing about when they are included: that
+    is what the follower tells.
+    """
 
     def __init__(
         self,
@@ -92,16 +96,20 @@ class Anchoring:
         lane: Lane,
         builders: AnchorBuilders,
         interval_s: float,
+        leadership: Leadership,
     ) -> None:
         self._database = database
         self._lane = lane
         self._builders = builders
         self._interval_s = interval_s
+        self._leadership = leadership
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await self.step()
+            except LeaseLost:
+                continue
             except (DBAPIError, LaneFull) as error:
                 logger().warning("anchoring_delayed", why=type(error).__name__)
             try:
@@ -110,12 +118,23 @@ class Anchoring:
                 continue
 
     async def step(self) -> bool:
-        """Leave an intent if one is due; True if it did."""
-        async with self._database.read() as connection:
-            intent = await self._due(connection)
-        if intent is None:
+        """Leave an intent if one is due; True if it did.
+
+        Whether it is due is asked again in the transaction that leaves it, which one process has at a time:
+        so there is one in flight, however many processes ask.
+
+        Raises:
+            LeaseLost: nothing was left; another process leads.
+        """
+        if self._leadership.epoch is None:
             return False
-        async with self._database.write() as connection:
+        async with self._database.read() as connection:
+            if await self._due(connection) is None:
+                return False
+        async with self._leadership.writing() as connection:
+            intent = await self._due(connection)
+            if intent is None:
+                return False
             await self._lane.enqueue(connection, intent)
         self._lane.wake()
         return True

@@ -69,6 +69,10 @@ class Queue:
             raise
         self.arrived.set()
 
+    def counted(self, waiting: int) -> None:
+        """So many wait in the database, whoever accepted them."""
+        self.waiting = max(waiting, len(self.ids))
+
     def taken(self, ids: Iterable[bytes]) -> None:
         """These do not wait any more."""
         before = len(self.ids)

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import astuple, dataclass
 from typing import Final
 
@@ -24,6 +23,7 @@ from services.ledger.index.known import KnownStatements
 from services.ledger.index.merging import Merging, add_segment
 from services.ledger.sequencing import bulk
 from services.ledger.sequencing.batch import Batch, make_batch
+from services.ledger.sequencing.leadership import Leadership
 from services.ledger.sequencing.log_tree import Nodes, append_batch, check_extends, open_tree
 from services.ledger.sequencing.pending import waiting_calls, waiting_items
 from services.ledger.sequencing.queue import Queue
@@ -33,13 +33,14 @@ from silkledger.log.checkpoint import Checkpoint, sign_checkpoint
 from silkledger.log.tree import EMPTY_ROOT, ProofInvalid
 from silkledger.projections.anchors import anchored_head, rewritten
 from silkledger.registry.histories import origin_id
-from silkledger.runtime.db import Database, advisory_lock
+from silkledger.runtime.db import SQLITE, Database
 from silkledger.runtime.failpoints import Failpoint, reach
+from silkledger.runtime.lease import LeaseLost
 from silkledger.runtime.telemetry import logger
 from silkledger.values import MerkleRoot
 
 IDLE_POLL_S: Final = 1.0
-"""How often to look for entries that another process accepted."""
+"""How often to look whether there is something to do that nobody in this process knows of."""
 
 
 class LogInconsistent(Exception):
@@ -65,7 +66,11 @@ class _Grown:
 
 
 class Sequencer:
-    """The one writer of the log. On PostgreSQL a lock in the transaction keeps it the only one."""
+    """The one writer of the log while it leads; else it stands by, and takes over when the leader is silent.
+
+    Any process may accept: what another accepted is found in the database, at the latest after the interval
+    between batches.
+    """
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class Sequencer:
         limits: SequencingLimits,
         caught_up: Callable[[], Awaitable[bool]],
         known: KnownStatements | None = None,
+        leadership: Leadership | None = None,
     ) -> None:
         self._database = database
         self._queue = queue
@@ -84,7 +90,9 @@ class Sequencer:
         self._limits = limits
         self._caught_up = caught_up
         self._known = known or KnownStatements()
-        self._merging = Merging(database, self._writing)
+        self._leadership = leadership or Leadership(database, origin)
+        self._epoch: int | None = None
+        self._merging = Merging(database, self._leadership.writing)
 
     async def health(self) -> str | None:
         """None when well, else a sentence."""
@@ -93,8 +101,8 @@ class Sequencer:
         return None if self._queue.open else "waiting for the follower before the log is opened"
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Open the log once the chain is followed, then sequence until stopped. A halt ends the work, not
-        the run.
+        """Open the log once the chain is followed, then sequence or stand by until stopped. A halt ends the
+        work, not the run. Whoever stops working lets the next one begin at once.
         """
         while not stop.is_set() and not await self._caught_up():
             await _pause(stop, 0.1)
@@ -103,11 +111,13 @@ class Sequencer:
             self._queue.arrived.clear()
             try:
                 made = await self.step()
-                merged = await self._merging.step()
+                merged = self._epoch is not None and await self._merging.step()
             except LogInconsistent as error:
                 self._queue.halted = str(error)
                 logger().critical("log_halted", origin=self._origin, why=str(error))
                 break
+            except LeaseLost:
+                continue
             except DBAPIError as error:
                 logger().error("sequencing_failed", exc_info=error)
                 await _pause(stop, IDLE_POLL_S)
@@ -117,14 +127,19 @@ class Sequencer:
             if self._queue.waiting >= self._limits.batch or (merged and not made):
                 continue
             await self._wait(stop, last)
+        await self._leadership.give_up()
         await stop.wait()
 
     async def _wait(self, stop: asyncio.Event, last: float) -> None:
         """Until entries arrive, and until the interval since the last batch has passed, so that batches
-        gather.
+        gather. Other processes' entries ring no bell here: they are looked for.
         """
+        if self._epoch is None:
+            await _pause(stop, IDLE_POLL_S)
+            return
+        patience_s = IDLE_POLL_S if self._database.dialect == SQLITE else self._limits.interval_s
         waits = [asyncio.create_task(self._queue.arrived.wait()), asyncio.create_task(stop.wait())]
-        await asyncio.wait(waits, timeout=IDLE_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         for task in waits:
             task.cancel()
         remaining = last + self._limits.interval_s - time.monotonic()
@@ -132,18 +147,22 @@ class Sequencer:
             await _pause(stop, remaining)
 
     async def step(self) -> int:
-        """One batch; returns how many statements it took off the queue.
+        """One batch; returns how many statements it took off the queue. None while another process leads.
 
         1. one state of the database is read: the published tree, what is anchored, and what waits; 2. the
         grown tree is made and proven to extend both; 3. it is written, if nothing was published meanwhile.
 
         Raises:
             LogInconsistent: nothing was written, and the log must halt.
+            LeaseLost: nothing was written, another process leads now.
         """
+        if not await self._lead():
+            await self._stand_by()
+            return 0
         async with self._database.read() as connection:
             opened = await self._open(connection)  # (1)
             grown = None if opened is None else await self._grow(connection, *opened)  # (2)
-            waiting = await waiting_items(connection) if not self._queue.open else None
+            waiting = await waiting_items(connection)
         if opened is None:
             await self._begin()
             return await self.step()
@@ -152,21 +171,37 @@ class Sequencer:
                 return 0
             reach(Failpoint.INTEGRATE_COMMITTED)
             self._queue.taken(grown.batch.ids)
-        if waiting is not None:
-            self._queue.waiting = max(self._queue.waiting, waiting)
-            self._queue.open = True
+            waiting -= grown.batch.items
+        self._queue.counted(waiting)
+        self._queue.open = True
         return 0 if grown is None else grown.batch.items
 
-    @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction of the log's one writer."""
-        async with self._database.write() as connection:
-            await advisory_lock(connection, f"sequence/{self._origin}")
-            yield connection
+    async def _lead(self) -> bool:
+        """Whether this process leads. A merge that was begun in another epoch is forgotten: the writer in
+        between has dropped what it built.
+        """
+        leads = await self._leadership.lead()
+        if self._epoch != self._leadership.epoch:
+            self._epoch = self._leadership.epoch
+            self._merging = Merging(self._database, self._leadership.writing)
+        return leads
+
+    async def _stand_by(self) -> None:
+        """Another process leads. Open for acceptance after the same checks as it, and know what waits.
+
+        Raises: LogInconsistent.
+        """
+        async with self._database.read() as connection:
+            if not self._queue.open:
+                self._queue.open = await self._open(connection) is not None
+            logged = await self._known.logged(connection, list(self._queue.ids))
+            waiting = await waiting_items(connection)
+        self._queue.taken(logged)
+        self._queue.counted(waiting)
 
     async def _begin(self) -> None:
         """Publish the empty log, unless another process just did."""
-        async with self._writing() as connection:
+        async with self._leadership.writing() as connection:
             if await storage.checkpoint_at(connection) is None:
                 await self._publish(connection, 0, bytes(EMPTY_ROOT))
 
@@ -229,7 +264,7 @@ class Sequencer:
     async def _write(self, grown: _Grown) -> bool:
         """One commit: leaves, tiles, index, queue, checkpoint. False if the log has grown meanwhile."""
         batch = grown.batch
-        async with self._writing() as connection:
+        async with self._leadership.writing() as connection:
             head = await storage.checkpoint_at(connection)
             if head is None or head.tree_size != batch.first_leaf:
                 return False

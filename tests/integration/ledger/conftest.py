@@ -126,6 +126,7 @@ class Ledger:
     database_url: str
     ca: TestCa = field(default_factory=TestCa)
     origin: str = field(default_factory=lambda: f"silkledger.example/{uuid.uuid4().hex[:8]}")
+    module: str = "services.ledger"
     process: subprocess.Popen[bytes] | None = None
     address: str = ""
 
@@ -168,7 +169,7 @@ class Ledger:
         ready.unlink(missing_ok=True)
         with (self.directory / "service.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.ledger"],
+                [sys.executable, "-m", self.module],
                 cwd=ROOT,
                 env=self.environment(**change),
                 stderr=log,
