@@ -41,8 +41,15 @@ LEASE_S = 4
 SETTINGS = {"LOG_LEASE_MS": str(LEASE_S * 1000), "LANE_LEASE_MS": str(LEASE_S * 1000)}
 ANSWER_S = 1.0
 """How long a client waits for one replica before it asks the other."""
-NO_ANSWER = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
-"""A stopped replica, and one whose sessions were ended while it was stopped."""
+NO_ANSWER = (
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.ABORTED,
+)
+"""Of a stopped replica, of one whose sessions were ended while it was stopped, and of the other while the
+stopped one still commits the same request: ask again with the same request id.
+"""
 
 
 @dataclass
@@ -71,6 +78,7 @@ class Pair:
             except grpc.aio.AioRpcError as error:
                 if error.code() not in NO_ANSWER:
                     raise
+                await asyncio.sleep(0.1)
                 continue
             self.accepted += raws
             return

@@ -174,11 +174,11 @@ async def test_a_leader_that_halts_lets_the_other_find_out(database: Database) -
 def test_leases_that_break_promises_or_outlast_nothing_are_refused() -> None:
     good: Any = SimpleNamespace(mode=Mode.PRODUCTION, promise_within_s=60, log_lease_ms=10_000)
     assert lease_seconds(good, POSTGRESQL) == 10
-    hasty = SimpleNamespace(**vars(good) | {"promise_within_s": 20})
+    hasty: Any = SimpleNamespace(**vars(good) | {"promise_within_s": 20})
     with pytest.raises(SettingsError, match="SILKLEDGER_PROMISE_WITHIN_S: must be above twice"):
         lease_seconds(hasty, POSTGRESQL)
     assert lease_seconds(hasty, SQLITE) == 10
-    short = SimpleNamespace(**vars(good) | {"log_lease_ms": 8_000})
+    short: Any = SimpleNamespace(**vars(good) | {"log_lease_ms": 8_000})
     with pytest.raises(SettingsError, match="must not run in production mode"):
         lease_seconds(short, POSTGRESQL)
     short.mode = Mode.DEVELOPMENT
