@@ -160,6 +160,8 @@ class Ledger:
             "ORIGIN": self.origin,
             "READY_FILE": str(self.directory / "ready.json"),
             "ANCHOR_INTERVAL_MS": "200",
+            # A killed service's successor waits for it.
+            "LOG_LEASE_MS": "2000",
             "UNACKNOWLEDGED_LIMIT": str(UNACKNOWLEDGED_LIMIT),
         } | change
         return {"PATH": os.environ["PATH"]} | {f"SILKLEDGER_{name}": text for name, text in values.items()}

@@ -34,6 +34,7 @@ SETTINGS = {
     "ANCHOR_INTERVAL_MS": "100",
     # A dead owner's lease has to end before the next one signs.
     "LANE_LEASE_MS": "500",
+    "LOG_LEASE_MS": "500",
 }
 
 
