@@ -17,7 +17,7 @@ from services.identity.use_cases import IdentityUseCases, IssuingPolicy
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
 from silkledger.evm.lane_signer import lane_limits, lane_signer
-from silkledger.evm.node_setup import node_checks, open_node
+from silkledger.evm.node_setup import node_checks, open_node, seals_of
 from silkledger.evm.startup import answers, engine_of, pinned_network, start
 from silkledger.projections.accreditations import AccreditationsProjector
 from silkledger.projections.calls import CallsProjector
@@ -47,7 +47,8 @@ async def main() -> None:
         stack.push_async_callback(node.close)
         network = await pinned_network(settings, node)
         projectors = (HistoriesProjector(), CallsProjector(), AccreditationsProjector())
-        follower = Follower(database, node, profile, network, projectors)
+        seals = seals_of(settings, profile, database, node)
+        follower = Follower(database, node, profile, network, projectors, seals=seals)
         limits = lane_limits(settings, settings.mode)
         lane = Lane(database, node, profile, network, signer, worker.builders(network), limits=limits)
         questions = Questions(database, follower)

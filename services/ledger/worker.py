@@ -34,7 +34,7 @@ from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
 from silkledger.evm.lane_signer import lane_limits
-from silkledger.evm.node_setup import node_checks
+from silkledger.evm.node_setup import node_checks, seals_of
 from silkledger.evm.port import Node
 from silkledger.evm.signer import Signer
 from silkledger.keys import PrivateKey
@@ -111,6 +111,7 @@ def assemble(parts: Parts) -> Assembled:
         profile,
         parts.network,
         (HistoriesProjector(), AnchorsProjector(), CallsProjector()),
+        seals=seals_of(settings, profile, database, parts.node),
     )
     anchors = AnchorBuilders(
         parts.network, settings.origin, LogVerifierKey.of(settings.origin, parts.log_key.verifying_key)

@@ -22,7 +22,7 @@ from services.settlement.settings import SettlementSettings
 from services.settlement.use_cases import SettlementUseCases
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane_pool import LanePool
-from silkledger.evm.node_setup import node_checks, open_node
+from silkledger.evm.node_setup import node_checks, open_node, seals_of
 from silkledger.evm.startup import answers, engine_of, pinned_network, start
 from silkledger.keys.account import Account
 from silkledger.projections.histories import HistoriesProjector
@@ -53,7 +53,9 @@ async def main() -> None:
         node = open_node(settings, profile, metrics)
         stack.push_async_callback(node.close)
         network = await pinned_network(settings, node)
-        follower = Follower(database, node, profile, network, (HistoriesProjector(), SettlementsProjector()))
+        seals = seals_of(settings, profile, database, node)
+        projectors = (HistoriesProjector(), SettlementsProjector())
+        follower = Follower(database, node, profile, network, projectors, seals=seals)
         signers = worker.one_time_signers(database, bank.seed)
         lanes = LanePool(database, node, profile, network, signers, worker.builders(network))
         channels = Channels(settings.tls_ca, settings.client_cert, settings.client_key)

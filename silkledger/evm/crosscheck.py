@@ -80,12 +80,11 @@ class CrossCheckedNode:
         return [member.standing for member in self._members]
 
     async def health(self) -> str | None:
-        """None, or what stops or holds back the follower, node by node. Silent nodes do so only together."""
+        """None, or what stops or holds back the follower, node by node: silent ones if too few are left."""
         held = self._agreed() < max((member.head for member in self._answering()), default=0)
         troubles = BLOCKING | ({NodeTrouble.BEHIND} if held else set())
-        said = [member.standing.sentence() for member in self._members if member.is_in(*troubles)]
-        if not self._answering():
-            said = [member.standing.sentence() for member in self._members]
+        told = [member for member in self._members if self._too_few() or member.is_in(*troubles)]
+        said = [member.standing.sentence() for member in told]
         return "; ".join(sentence for sentence in said if sentence) or None
 
     async def chain_id(self) -> int:
@@ -104,11 +103,11 @@ class CrossCheckedNode:
             NodesDisagree: a node is on another chain, or makes no sense.
         """
         await self._heads.ask()
-        answering = self._answering()
-        if len(answering) < max(self._agreement, 1):
-            raise NodeUnavailable(f"{len(answering)} of {len(self._members)} nodes answer: {self._said()}")
         if self._heads.untrue:
             raise NodesDisagree("; ".join(member.standing.sentence() for member in self._heads.untrue))
+        answering = self._answering()
+        if self._too_few():
+            raise NodeUnavailable(f"{len(answering)} of {len(self._members)} nodes answer: {self._said()}")
         return max(member.head for member in answering)
 
     async def block(self, number: int) -> Block:
@@ -213,6 +212,9 @@ class CrossCheckedNode:
 
     def _answering(self) -> list[Member]:
         return [member for member in self._members if member.answers]
+
+    def _too_few(self) -> bool:
+        return len(self._answering()) < max(self._agreement, 1)
 
     def _agreed(self) -> int:
         """The highest block that as many nodes have as must agree."""

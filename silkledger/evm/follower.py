@@ -1,6 +1,6 @@
 """Reading the chain: block after block, verified, applied in one commit (design section 11).
 
-    HEAD → FETCH(block, receipts) → VERIFY(hash, bloom, receipts root, parent) → APPLY(one commit) → next
+    HEAD → FETCH(block, receipts) → VERIFY(hash, bloom, roots, parent, seals) → APPLY(one commit) → next
 
 Fetching and verifying run ahead of applying, in ranges that fit the node (`silkledger.evm.reading`).
 Projections are append-only facts that carry their block number, so undoing is deleting: everything above the
@@ -70,6 +70,14 @@ class Projector(Protocol):
         ...
 
 
+class SealCheck(Protocol):
+    """Whether blocks are sealed as their engine wants it (`silkledger.evm.seals`)."""
+
+    async def check(self, head: BlockRef, blocks: Sequence[FullBlock]) -> None:
+        """`blocks` follow `head`. Raises: NodeLied, NodeUnavailable; FollowerHalted."""
+        ...
+
+
 class Follower:
     """One follower per database. `run` it; read `head`, `final`; await `wait_for`.
 
@@ -85,6 +93,7 @@ class Follower:
         network: Network,
         projectors: Sequence[Projector] = (),
         *,
+        seals: SealCheck | None = None,
         on_reorg: Sequence[ReorgListener] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,6 +103,7 @@ class Follower:
         self._profile = profile
         self._network = network
         self._projectors = tuple(projectors)
+        self._seals = seals
         self._store = FollowerStore(database, network, [t for p in projectors for t in p.tables])
         self._on_reorg = tuple(on_reorg)
         self._changed = asyncio.Condition()
@@ -202,7 +212,7 @@ class Follower:
         """One round; True when blocks were applied or undone, i.e. when asking again at once makes sense.
 
         Raises:
-            FinalityViolated, ContractMismatch: `run` halts on these.
+            FollowerHalted, ContractMismatch: `run` halts on these.
             NodeUnavailable, NodeLied: nothing was applied.
         """
         node_head = await self._node.block_number()
@@ -220,6 +230,8 @@ class Follower:
         """Apply verified blocks that follow our head, or find out that they do not."""
         if blocks[0].header.parent_hash != self._head.hash:
             return await self._undo_to_ancestor(self._head.number, blocks[0].header.parent_hash)
+        if self._seals is not None:
+            await self._seals.check(self._head, blocks)
         reach(Failpoint.INCLUDE_FETCHED)
         try:
             async with self._store.advance(self._head, blocks, self._final_after(blocks)) as conn:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+from silkledger.evidence.header import EngineKind
+from silkledger.evidence.trust_roots import TrustRoots, TrustRootsError
 from silkledger.evm.crosscheck import CrossCheckedNode
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.node_standing import NodeStanding, NodeTrouble
 from silkledger.evm.port import Node
+from silkledger.evm.seals import SealedLineage, SealsNotFollowed
+from silkledger.runtime.db import Database
 from silkledger.runtime.health import HealthCheck
 from silkledger.runtime.settings import SettingsError, variable_of
 from silkledger.runtime.telemetry import Metrics, logger
-from silkledger.values import BlockHash
+from silkledger.values import Address, BlockHash
 
 _NAMED: Final = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*)=)?(https?://.+)")
 """`name=URL`, or a URL."""
@@ -31,6 +36,10 @@ class NodeSettings(Protocol):
     def chain_id(self) -> int: ...
     @property
     def genesis_hash(self) -> str: ...
+    @property
+    def directory(self) -> str: ...
+    @property
+    def trust_roots_file(self) -> Path | None: ...
 
 
 def node_urls(text: str) -> list[tuple[str, str]]:
@@ -74,6 +83,35 @@ def open_node(settings: NodeSettings, profile: EngineProfile, metrics: Metrics |
         agreement=settings.node_agreement,
         listener=NodeReporter(metrics),
     )
+
+
+def seals_of(
+    settings: NodeSettings, profile: EngineProfile, database: Database, node: Node
+) -> SealedLineage | None:
+    """What checks the seals of the engine's blocks; None on an engine without seals.
+
+    Raises:
+        SettingsError: the trust roots are missing, malformed, of another network, or needless.
+    """
+    file, name = settings.trust_roots_file, variable_of("trust_roots_file")
+    if profile.header_kind is not EngineKind.QBFT:
+        if file is not None:
+            raise SettingsError({name: f"the engine {profile.name} has no seals to check"})
+        return None
+    if file is None:
+        raise SettingsError({name: f"is required: the engine {profile.name} has commit seals"})
+    try:
+        roots = TrustRoots.from_json(file.read_bytes())
+    except (OSError, TrustRootsError) as error:
+        raise SettingsError({name: f"cannot be used: {error}"}) from None
+    told = roots.chain_id, roots.genesis_hash, roots.directory, roots.engine
+    genesis, directory = BlockHash.from_hex(settings.genesis_hash), Address.from_hex(settings.directory)
+    if told != (settings.chain_id, genesis, directory, profile.header_kind):
+        raise SettingsError({name: "is of another network, or of another engine"})
+    try:
+        return SealedLineage.under(roots, database, node)
+    except SealsNotFollowed as error:
+        raise SettingsError({name: str(error)}) from None
 
 
 def node_checks(node: Node) -> dict[str, HealthCheck]:

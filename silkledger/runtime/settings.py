@@ -70,6 +70,9 @@ class ChainSettings:
     chain_id: int
     genesis_hash: str
     directory: str
+    # Trust roots (docs/formats/trust-roots.md): the validators' rules, and pinned blocks. Required exactly on
+    # engines with commit seals, which are then checked while following.
+    trust_roots_file: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

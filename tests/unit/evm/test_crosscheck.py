@@ -257,6 +257,7 @@ async def test_two_of_three_are_enough_where_two_must_agree() -> None:
     three["c"].down = True
     with pytest.raises(NodeUnavailable, match="1 of 3 nodes answer"):
         await three.together.block_number()
+    assert "node b: NODE_SILENT" in (await three.together.health() or "")
 
 
 @pytest.mark.parametrize("liar", ["a", "b"])

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from silkledger.evidence.bundle import Contract
+from silkledger.evidence.contract_lineage import ContractRules
+from silkledger.evidence.header import EngineKind
+from silkledger.evidence.lineage import ValidatorRules
+from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evm.crosscheck import CrossCheckedNode
-from silkledger.evm.engines import ANVIL
+from silkledger.evm.engines import ANVIL, BESU_QBFT
 from silkledger.evm.node import JsonRpcNode
-from silkledger.evm.node_setup import NodeReporter, node_checks, node_urls, open_node
+from silkledger.evm.node_setup import NodeReporter, node_checks, node_urls, open_node, seals_of
 from silkledger.evm.node_standing import NodeStanding, NodeTrouble
+from silkledger.evm.seals import SealedLineage
+from silkledger.runtime.db import Database
 from silkledger.runtime.settings import SettingsError
 from silkledger.runtime.telemetry import Metrics
+from silkledger.values import Address, BlockHash
+from tests.unit.evm.fake_node import FakeNode
 
 
 @dataclass
@@ -24,6 +36,8 @@ class Settings:
     node_agreement: int = 0
     chain_id: int = 7317
     genesis_hash: str = "0x" + "11" * 32
+    directory: str = "0x" + "22" * 20
+    trust_roots_file: Path | None = None
 
 
 def test_names_stand_before_urls_or_are_host_and_port() -> None:
@@ -71,6 +85,76 @@ async def test_one_url_is_a_node_and_several_are_held_against_each_other() -> No
 def test_no_more_nodes_agree_than_there_are(urls: str, agreement: int) -> None:
     with pytest.raises(SettingsError, match="SILKLEDGER_NODE_AGREEMENT"):
         open_node(Settings(urls, agreement), ANVIL)
+
+
+def trust_roots(tmp_path: Path, **change: object) -> Path:
+    """A file for the network of `Settings`."""
+    value = TrustRoots(
+        chain_id=7317,
+        genesis_hash=BlockHash.from_hex(Settings.genesis_hash),
+        engine=EngineKind.QBFT,
+        rules=ValidatorRules(30_000),
+        directory=Address.from_hex(Settings.directory),
+        contracts={c.directory_name: Address(bytes([i + 1]) * 20) for i, c in enumerate(Contract)},
+        pinned_blocks={},
+    )
+    (tmp_path / "roots.json").write_text(dataclasses.replace(value, **change).to_json())  # type: ignore[arg-type]
+    return tmp_path / "roots.json"
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(f"sqlite:///{tmp_path}/x.sqlite")
+    yield opened
+    await opened.close()
+
+
+async def test_seals_are_checked_exactly_where_the_engine_has_them(
+    database: Database, tmp_path: Path
+) -> None:
+    roots, node = trust_roots(tmp_path), FakeNode()
+    sealed = Settings("http://one", trust_roots_file=roots)
+    assert isinstance(seals_of(sealed, BESU_QBFT, database, node), SealedLineage)
+    assert seals_of(Settings("http://one"), ANVIL, database, node) is None
+    with pytest.raises(SettingsError, match="has no seals"):
+        seals_of(sealed, ANVIL, database, node)
+    with pytest.raises(SettingsError, match="is required"):
+        seals_of(Settings("http://one"), BESU_QBFT, database, node)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chain_id": 1},
+        {"genesis_hash": BlockHash(bytes(32))},
+        {"directory": Address(bytes(20))},
+        {"engine": EngineKind.NO_SEALS, "rules": None},
+    ],
+)
+async def test_trust_roots_of_another_network_are_refused(
+    database: Database, tmp_path: Path, change: dict[str, object]
+) -> None:
+    settings = Settings("http://one", trust_roots_file=trust_roots(tmp_path, **change))
+    with pytest.raises(SettingsError, match="SILKLEDGER_TRUST_ROOTS_FILE: is of another"):
+        seals_of(settings, BESU_QBFT, database, FakeNode())
+
+
+async def test_validators_of_a_contract_are_not_followed_yet(database: Database, tmp_path: Path) -> None:
+    rules = ContractRules(Address(b"\x01" * 20), bytes(32), 0)
+    settings = Settings("http://one", trust_roots_file=trust_roots(tmp_path, rules=rules))
+    with pytest.raises(SettingsError, match="only where headers carry the validators"):
+        seals_of(settings, BESU_QBFT, database, FakeNode())
+
+
+@pytest.mark.parametrize("content", [None, b"{}", b"\xff"])
+async def test_trust_roots_that_cannot_be_read_are_refused(
+    database: Database, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "roots.json").write_bytes(content)
+    settings = Settings("http://one", trust_roots_file=tmp_path / "roots.json")
+    with pytest.raises(SettingsError, match="cannot be used"):
+        seals_of(settings, BESU_QBFT, database, FakeNode())
 
 
 def test_log_and_metrics_name_the_node_and_the_reason() -> None:
