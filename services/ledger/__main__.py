@@ -60,7 +60,8 @@ async def main() -> None:
         stack.push_async_callback(node.close)
         await migrate_open(database, MIGRATIONS)
         network = await network_of(node, settings)
-        service = assemble(Parts(settings, database, node, profile, network, signer, log_key))
+        parts = Parts(settings, database, node, profile, network, signer, log_key, metrics)
+        service = assemble(parts)
         stack.callback(service.close)
         await serve(settings, service.services, service.workers, service.checks, metrics)
 

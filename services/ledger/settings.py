@@ -25,6 +25,9 @@ class LedgerSettings(ServerSettings, ChainSettings, LaneSettings):
     # How long the replica that sequences may be silent before another takes over (PostgreSQL), milliseconds.
     # Below the database's limit for an idle transaction (8 s) only in development.
     log_lease_ms: int = 10_000
+    # Witnesses (C2SP tlog-witness) that are asked to cosign anchored heads: `URL VERIFIER-KEY`, with commas
+    # between.
+    witnesses: tuple[str, ...] = ()
     # Least time between two anchors, milliseconds.
     anchor_interval_ms: int = 1_000
     # Accepted statements that may wait for the sequencer; more are refused with RESOURCE_EXHAUSTED.

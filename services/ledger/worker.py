@@ -29,6 +29,7 @@ from services.ledger.sequencing.sequencer import Sequencer, SequencingLimits
 from services.ledger.settings import LedgerSettings
 from services.ledger.use_cases import Ledger
 from services.ledger.verification.verifier import Verifier
+from services.ledger.witnessing.collecting import Witnessing
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower import Follower
@@ -46,6 +47,7 @@ from silkledger.runtime.db import Database
 from silkledger.runtime.health import HealthCheck
 from silkledger.runtime.server import NamedWorker, Service, Worker
 from silkledger.runtime.sessions import StoppedSessions
+from silkledger.runtime.telemetry import Metrics
 
 LOOK_S: Final = 0.1
 """Pause between looks whether the follower has caught up."""
@@ -62,6 +64,7 @@ class Parts:
     network: Network
     signer: Signer
     log_key: PrivateKey
+    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,11 @@ def assemble(parts: Parts) -> Assembled:
     admission = Admission(database, Issuers(), checker)
     acceptance = Acceptance(database, queue, known)
     ledger = Ledger(settings, database, parts.network, follower, admission, acceptance, parts.log_key, queue)
-    anchoring = Anchoring(database, lane, anchors, settings.anchor_interval_ms / 1000, leadership)
+    interval_s = settings.anchor_interval_ms / 1000
+    anchoring = Anchoring(database, lane, anchors, interval_s, leadership)
+    witnessing = Witnessing(
+        database, settings.origin, settings.witnesses, leadership, interval_s, parts.metrics.registry
+    )
     reads = LogReads(ledger)
     evidence = EvidenceDesk(ledger, reads, parts.node, profile)
     api = LedgerApi(ledger, reads, Verifier(ledger, profile), evidence, Relay(ledger, lane), profile)
@@ -159,6 +166,7 @@ def assemble(parts: Parts) -> Assembled:
         "lane": run_lane,
         "sequencer": sequencer.run,
         "anchoring": anchoring.run,
+        "witnessing": witnessing.run,
         "evidence": evidence.run,
         "verifiers": checker.run,
         "sessions": StoppedSessions(database).run,

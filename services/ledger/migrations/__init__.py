@@ -7,6 +7,7 @@ from sqlalchemy import MetaData
 from services.ledger import storage
 from services.ledger.replays import storage as replays
 from services.ledger.sequencing import leadership, pending
+from services.ledger.witnessing import cosignatures
 from silkledger.evm.tables import CHAIN_TABLES, LANE_TABLES
 from silkledger.projections import anchors, calls, histories, log_index, log_tiles, statements
 from silkledger.runtime import idempotency
@@ -23,6 +24,7 @@ def metadata() -> MetaData:
         log_index.metadata,
         pending.metadata,
         leadership.metadata,
+        cosignatures.metadata,
         anchors.metadata,
         calls.TABLES,
         histories.TABLES,

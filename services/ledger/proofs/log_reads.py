@@ -12,6 +12,7 @@ from services.ledger.errors import FieldRefused, LogHalted, NotLoggedYet, Statem
 from services.ledger.sequencing.log_tree import consistency_path, inclusion_path
 from services.ledger.storage import CheckpointRow, EntryRow
 from services.ledger.use_cases import Ledger
+from services.ledger.witnessing.cosignatures import cosignatures
 from silkledger.log.receipt import make_receipt
 from silkledger.log.tree import ProofInvalid
 from silkledger.projections.anchors import first_covering
@@ -22,10 +23,12 @@ from silkledger.values import MerkleRoot
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A receipt with the checkpoint of the same size."""
+    """A receipt with the checkpoint of the same size and the cosignatures that were collected for it."""
 
     receipt: bytes
     checkpoint: str
+    cosigners: tuple[str, ...]
+    """Verifier keys of the witnesses, in the order of their lines in the checkpoint."""
     leaf_index: int
     tree_size: int
 
@@ -42,10 +45,10 @@ class LogReads:
         """
         async with self._ledger.database.read() as connection:
             found = await storage.checkpoint_at(connection)
-        if found is None:
-            self._ledger.queue.check(0)
-            raise FieldRefused("TREE_SIZE_UNKNOWN", "", "no checkpoint was published yet")
-        return found.note
+            if found is None:
+                self._ledger.queue.check(0)
+                raise FieldRefused("TREE_SIZE_UNKNOWN", "", "no checkpoint was published yet")
+            return found.note + "".join((await cosignatures(connection, found.tree_size)).values())
 
     async def receipt(self, statement_id: bytes) -> Receipt:
         """The receipt of a logged statement, under the first anchored tree that holds it, else the
@@ -76,7 +79,9 @@ class LogReads:
             path=path,
             root=MerkleRoot(head.root),
         )
-        return Receipt(receipt, head.note, row.leaf_index, head.tree_size)
+        lines = await cosignatures(connection, head.tree_size)
+        checkpoint = head.note + "".join(lines.values())
+        return Receipt(receipt, checkpoint, tuple(lines), row.leaf_index, head.tree_size)
 
     async def _covering(self, connection: AsyncConnection, leaf_index: int) -> CheckpointRow:
         anchor = await first_covering(connection, self._ledger.origin_id, leaf_index)

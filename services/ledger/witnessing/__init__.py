@@ -1,0 +1,1 @@
+"""Cosignatures of other operators' witnesses (C2SP tlog-witness) over this log's anchored heads."""
