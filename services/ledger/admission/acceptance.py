@@ -157,23 +157,32 @@ class Acceptance:
         self, connection: AsyncConnection, group: Sequence[Candidate], known: dict[RequestKey, Remembered]
     ) -> list[tuple[Candidate, Remembered, list[bool]]]:
         """The calls that no request id answers yet, each with its response and which statements are new."""
-        fresh: dict[RequestKey, tuple[Candidate, Remembered, list[bool]]] = {}
-        seen: set[bytes] = set()
+        asked: dict[RequestKey, Candidate] = {}
         for item in group:
-            if item.key in known or item.key in fresh:
-                continue
-            ids = item.checked.id_list()
-            logged = await self._known.logged(connection, ids)
-            flags = []
+            if item.key not in known:
+                asked.setdefault(item.key, item)
+        seen = await self._had({one for item in asked.values() for one in item.checked.id_list()})
+        fresh: list[tuple[Candidate, Remembered, list[bool]]] = []
+        for item in asked.values():
+            ids, flags = item.checked.id_list(), []
             for statement_id in ids:
-                is_known = statement_id in logged or statement_id in self._queue.ids or statement_id in seen
-                flags.append(not is_known)
+                flags.append(statement_id not in seen)
                 seen.add(statement_id)
             response = item.encode(flags)
             if item.leaves and not flags[0] and not await has_documents(connection, ids[0]):
                 flags = [True]  # the log has the manifest, its documents' leaves are missing here
-            fresh[item.key] = (item, Remembered(item.key, item.fingerprint, response), flags)
-        return list(fresh.values())
+            fresh.append((item, Remembered(item.key, item.fingerprint, response), flags))
+        return fresh
+
+    async def _had(self, ids: set[bytes]) -> set[bytes]:
+        """Those that this process accepted or that are logged.
+
+        The queue is asked first: what leaves it afterwards is in the log that is asked then. The log is asked
+        in one state of the database, since merging moves its index from under a look at several.
+        """
+        waiting = ids & self._queue.ids
+        async with self._database.read() as snapshot:
+            return waiting | set(await self._known.logged(snapshot, list(ids - waiting)))
 
 
 def _answer(item: Candidate, known: Remembered | None) -> bytes | ServiceError:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
 from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
@@ -256,6 +257,25 @@ async def test_the_same_statement_is_logged_once_and_told_as_known(database: Dat
             rows[3].statement_id: rows[3]
         }
     assert queue.ids == set()
+
+
+class _Sequenced(KnownStatements):
+    """The sequencer ends a batch just when the log was asked: it was not in the log yet, it waits no more."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__()
+        self._queue = queue
+
+    async def logged(self, connection: AsyncConnection, ids: Sequence[bytes]) -> dict[bytes, int]:
+        found = await super().logged(connection, ids)
+        self._queue.taken(list(self._queue.ids))
+        return found
+
+
+async def test_what_is_logged_while_it_is_asked_for_is_known(database: Database) -> None:
+    queue = Queue(100)
+    assert await Acceptance(database, queue, KnownStatements()).accept(candidate([0], "a")) == b"\1"
+    assert await Acceptance(database, queue, _Sequenced(queue)).accept(candidate([0, 1], "b")) == b"\0\1"
 
 
 async def test_calls_that_share_a_commit_keep_their_own_answers(database: Database) -> None:
