@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.ledger.v1 import ledger_pb2_grpc as rpc
@@ -42,11 +45,19 @@ def _relayed(file: Path) -> list[tuple[str, str | None]]:
         return [(state, reason) for state, reason in database.execute(query)]
 
 
+@pytest.fixture
+def service(founded: Founded, tmp_path: Path) -> Iterator[Ledger]:
+    """Not started; ended whatever becomes of the test."""
+    made = Ledger(founded, tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite")
+    yield made
+    made.stop()
+
+
 async def test_a_call_that_is_on_chain_is_not_sent_by_an_older_database(
-    founded: Founded, tmp_path: Path
+    service: Ledger, founded: Founded, tmp_path: Path
 ) -> None:
     file, lost = tmp_path / "ledger.sqlite", tmp_path / "lost.sqlite"
-    service, copy = Ledger(founded, tmp_path, f"sqlite:///{file}"), SqliteBackup(file)
+    copy = SqliteBackup(file)
     await asyncio.to_thread(service.start)
     await opened(service)
     copy.take()
