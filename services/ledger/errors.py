@@ -96,6 +96,10 @@ CALL_REASONS: Final = {
     "CURSOR_NOT_DELIVERED": Code.INVALID_ARGUMENT,
     "DOCUMENT_INDEX": Code.INVALID_ARGUMENT,
     "DOCUMENTS_UNAVAILABLE": Code.FAILED_PRECONDITION,
+    "FILTER_UNKNOWN": Code.INVALID_ARGUMENT,
+    "CONSUMER_TAKEN_OVER": Code.ABORTED,
+    "STREAMS_EXHAUSTED": Code.RESOURCE_EXHAUSTED,
+    "SERVICE_STOPPING": Code.UNAVAILABLE,
     "EVIDENCE_QUEUE_FULL": Code.RESOURCE_EXHAUSTED,
     "EVIDENCE_UNAVAILABLE": Code.UNAVAILABLE,
     "REPLAY_RUNNING": Code.RESOURCE_EXHAUSTED,
@@ -171,12 +175,44 @@ class QueueFull(LedgerError):
 
 
 class ChainNotFollowed(LedgerError):
-    """No final block is known yet: nobody can be admitted."""
+    """The follower has not reached the block that is needed: no final one yet, unless `why` says more."""
+
+    def __init__(self, why: str = "the follower has not reached a final block") -> None:
+        super().__init__("CHAIN_NOT_FOLLOWED", why, retry_after_s=1.0)
+
+
+class FilterUnknown(LedgerError):
+    """The filter names what no contract of the network has; (field, description) of each."""
+
+    def __init__(self, unknown: Sequence[tuple[str, str]]) -> None:
+        super().__init__(
+            "FILTER_UNKNOWN",
+            f"nothing would ever pass: {unknown[0][1]}",
+            violations=[FieldViolation(field, "FILTER_UNKNOWN", text) for field, text in unknown],
+        )
+
+
+class ConsumerTakenOver(LedgerError):
+    """Another stream of the same organisation and consumer was opened. To open again would end that one."""
+
+    def __init__(self, consumer: str) -> None:
+        super().__init__("CONSUMER_TAKEN_OVER", f"a newer stream of the consumer {consumer!r} took over")
+
+
+class StreamsExhausted(LedgerError):
+    """As many streams are open as the service, or one organisation, may have."""
+
+    def __init__(self, whose: str, limit: int) -> None:
+        super().__init__(
+            "STREAMS_EXHAUSTED", f"{whose} has {limit} streams open, the most there may be", retry_after_s=5.0
+        )
+
+
+class ServiceStopping(LedgerError):
+    """The service is shutting down; another replica, or the next start, goes on."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "CHAIN_NOT_FOLLOWED", "the follower has not reached a final block", retry_after_s=1.0
-        )
+        super().__init__("SERVICE_STOPPING", "the service is stopping", retry_after_s=1.0)
 
 
 class LogHalted(LedgerError):

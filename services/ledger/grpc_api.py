@@ -9,6 +9,7 @@ from typing import Any, Final
 import grpc
 
 from services.ledger.errors import FieldRefused
+from services.ledger.events.hub import Hub
 from services.ledger.events.subscription import Subscription
 from services.ledger.proofs.evidence import EvidenceDesk
 from services.ledger.proofs.log_reads import LogReads
@@ -25,11 +26,15 @@ from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.ledger.v1 import ledger_pb2_grpc
 from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.runtime.auth import caller
+from silkledger.runtime.errors import ServiceError
 from silkledger.runtime.idempotency import fingerprint_of
 from silkledger.runtime.server import Service
 from silkledger.values import Address, CountryCode
 
 FULL_NAME: Final = "silkledger.ledger.v1.LedgerService"
+
+START_S: Final = 10.0
+"""How long a stream of events may be open before its first message: until then no limit counts it."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -44,6 +49,7 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         verifier: Verifier,
         evidence: EvidenceDesk,
         relay: Relay,
+        hub: Hub,
         profile: EngineProfile,
     ) -> None:
         self._ledger = ledger
@@ -51,13 +57,21 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         self._verifier = verifier
         self._evidence = evidence
         self._relay = relay
+        self._hub = hub
         self._profile = profile
 
     def service(self) -> Service:
         """For the server to add."""
-        return Service(
-            FULL_NAME, lambda server: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(self, server)
+        return Service(FULL_NAME, self._add, self._hub.stop)
+
+    def _add(self, server: grpc.aio.Server) -> None:
+        ledger_pb2_grpc.add_LedgerServiceServicer_to_server(self, server)
+        subscribe = grpc.stream_stream_rpc_method_handler(
+            self.Subscribe,
+            request_deserializer=pb.SubscribeRequest.FromString,
+            response_serializer=None,
         )
+        server.add_registered_method_handlers(FULL_NAME, {"Subscribe": subscribe})  # type: ignore[attr-defined]
 
     async def RegisterStatements(
         self, request: pb.RegisterStatementsRequest, context: Context
@@ -189,29 +203,20 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         standing = await self._relay.get(Address(request.actor), request.request_id)
         return chain.GetCallResponse(status=messages.call_status(standing))
 
-    async def Subscribe(
+    async def Subscribe(  # type: ignore[override] # the items come encoded
         self, requests: AsyncIterator[pb.SubscribeRequest], context: Context
-    ) -> AsyncIterator[pb.SubscribeResponse]:
-        first = await anext(requests, None)
-        if first is None or not first.HasField("start"):
-            raise FieldRefused("STREAM_ORDER", "start", "the first message must start the subscription")
-        subscription = Subscription(self._ledger, self._profile, caller(), messages.wish(first.start))
-        acknowledging = asyncio.create_task(_acknowledge(subscription, requests))
-        items = subscription.items()
-        following: asyncio.Task[Any] | None = None
-        try:
-            while True:
-                following = following or asyncio.create_task(_next(items))
-                await asyncio.wait({following, acknowledging}, return_when=asyncio.FIRST_COMPLETED)
-                if acknowledging.done():
-                    acknowledging.result()
-                    return
-                yield messages.stream_item(following.result())
-                following = None
-        finally:
+    ) -> AsyncIterator[bytes]:
+        start = await _start_of(requests)
+        stream = self._hub.open(caller(), messages.wish(start, self._ledger.network.chain_id))
+        acknowledging = asyncio.create_task(_acknowledge(stream, requests))
+
+        def over(_context: Context) -> None:
+            self._hub.release(stream)
             acknowledging.cancel()
-            if following is not None:
-                following.cancel()
+
+        context.add_done_callback(over)  # type: ignore[arg-type] # the stubs ask for a class of their own
+        async for item in stream.items():
+            yield messages.stream_item(item)
 
     async def GetNetwork(self, request: pb.GetNetworkRequest, context: Context) -> pb.GetNetworkResponse:
         ledger, network = self._ledger, self._ledger.network
@@ -228,13 +233,26 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         )
 
 
-async def _next(items: AsyncIterator[Any]) -> Any:
-    return await anext(items)
+async def _start_of(requests: AsyncIterator[pb.SubscribeRequest]) -> pb.SubscribeStart:
+    """Raises: FieldRefused STREAM_ORDER."""
+    try:
+        async with asyncio.timeout(START_S):
+            first = await anext(requests, None)
+    except TimeoutError:
+        first = None
+    if first is None or not first.HasField("start"):
+        raise FieldRefused("STREAM_ORDER", "start", "the first message must start the subscription")
+    return first.start
 
 
-async def _acknowledge(subscription: Subscription, requests: AsyncIterator[pb.SubscribeRequest]) -> None:
-    """Until the consumer ends its side. Raises: FieldRefused."""
-    async for request in requests:
-        if not request.HasField("acknowledge"):
-            raise FieldRefused("STREAM_ORDER", "start", "a subscription is started once")
-        await subscription.acknowledge(messages.cursor(request.acknowledge))
+async def _acknowledge(stream: Subscription, requests: AsyncIterator[pb.SubscribeRequest]) -> None:
+    """Until the consumer ends its side."""
+    try:
+        async for request in requests:
+            if not request.HasField("acknowledge"):
+                raise FieldRefused("STREAM_ORDER", "start", "a subscription is started once")
+            stream.acknowledge(messages.cursor(request.acknowledge))
+    except ServiceError as error:
+        stream.end(error)
+    else:
+        stream.finish()

@@ -33,7 +33,17 @@ class LedgerSettings(ServerSettings, ChainSettings, LaneSettings):
     # Accepted statements that may wait for the sequencer; more are refused with RESOURCE_EXHAUSTED.
     pending_limit: int = 50_000
     # Events of one stream that may wait for the consumer's acknowledgement; delivery goes on after it.
-    unacknowledged_limit: int = 10_000
+    unacknowledged_limit: int = 1_000
+    # Streams of events (Subscribe) that may be open in all, and for one organisation.
+    stream_limit: int = 4_000
+    organisation_stream_limit: int = 1_000
+    # How long acknowledgements are gathered for one commit, milliseconds.
+    acknowledge_interval_ms: int = 50
+    # How often a stream without matching events is told how far it is, seconds.
+    progress_interval_s: int = 15
+    # Newest blocks, and about how many of their events, that are held in memory for all streams.
+    event_window_blocks: int = 512
+    event_window_events: int = 8_192
     # Processes that verify signatures; 0 verifies in the service's own process, -1 starts one per core, at
     # most 8.
     verify_processes: int = -1

@@ -8,7 +8,7 @@ is one commit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,7 +89,7 @@ consumer = Table(
     Column("organisation", String(80), primary_key=True),
     Column("consumer", String(64), primary_key=True),
     Column("block_number", BigInteger, nullable=False),
-    Column("log_index", Integer, nullable=False),
+    Column("log_index", BigInteger, nullable=False, comment="an unsigned 32-bit number"),
     Column("block_hash", LargeBinary(32), nullable=False),
 )
 
@@ -228,17 +228,30 @@ async def consumer_cursor(
     return None if row is None else (row.block_number, row.log_index, bytes(row.block_hash))
 
 
-async def move_consumer(
-    connection: AsyncConnection, organisation: str, name: str, cursor: tuple[int, int, bytes]
+async def move_consumers(
+    connection: AsyncConnection, moves: Mapping[tuple[str, str], tuple[int, int, bytes]]
 ) -> None:
+    """Set the checkpoints of consumers, (organisation, name) → (block number, log index, block hash).
+
+    In the order of their names, so that two replicas never wait for each other.
+    """
     dialect = postgresql if connection.dialect.name == POSTGRESQL else sqlite
-    block_number, log_index, block_hash = cursor
-    place = {"block_number": block_number, "log_index": log_index, "block_hash": block_hash}
-    await connection.execute(
-        dialect.insert(consumer)
-        .values(organisation=organisation, consumer=name, **place)
-        .on_conflict_do_update(index_elements=[consumer.c.organisation, consumer.c.consumer], set_=place)
+    query = dialect.insert(consumer)
+    place = {name: query.excluded[name] for name in ("block_number", "log_index", "block_hash")}
+    query = query.on_conflict_do_update(
+        index_elements=[consumer.c.organisation, consumer.c.consumer], set_=place
     )
+    rows = [
+        {
+            "organisation": organisation,
+            "consumer": name,
+            "block_number": number,
+            "log_index": log_index,
+            "block_hash": block_hash,
+        }
+        for (organisation, name), (number, log_index, block_hash) in sorted(moves.items())
+    ]
+    await connection.execute(query, rows)
 
 
 SETTLED: Final = (State.INCLUDED.value, State.FINAL.value, State.REFUSED.value)

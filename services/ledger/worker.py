@@ -14,6 +14,7 @@ from services.ledger.admission.acceptance import Acceptance
 from services.ledger.admission.admission import Admission
 from services.ledger.admission.checker import SignatureChecker
 from services.ledger.admission.issuers import Issuers
+from services.ledger.events.streams import event_streams
 from services.ledger.grpc_api import LedgerApi
 from services.ledger.index.known import KnownStatements
 from services.ledger.proofs.evidence import EvidenceDesk
@@ -29,6 +30,7 @@ from services.ledger.sequencing.sequencer import Sequencer, SequencingLimits
 from services.ledger.settings import LedgerSettings
 from services.ledger.use_cases import Ledger
 from services.ledger.verification.verifier import Verifier
+from services.ledger.wire import messages
 from services.ledger.witnessing.collecting import Witnessing
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
@@ -150,7 +152,12 @@ def assemble(parts: Parts) -> Assembled:
     )
     reads = LogReads(ledger)
     evidence = EvidenceDesk(ledger, reads, parts.node, profile)
-    api = LedgerApi(ledger, reads, Verifier(ledger, profile), evidence, Relay(ledger, lane), profile)
+    streams = event_streams(
+        settings, database, parts.network, profile.header_kind, follower, messages.event_wire
+    )
+    api = LedgerApi(
+        ledger, reads, Verifier(ledger, profile), evidence, Relay(ledger, lane), streams.hub, profile
+    )
 
     async def run_lane(stop: asyncio.Event) -> None:
         """Once the chain is followed: of what another life has sent, an older database learns there."""
@@ -171,6 +178,8 @@ def assemble(parts: Parts) -> Assembled:
         "verifiers": checker.run,
         "sessions": StoppedSessions(database).run,
         "replays": replays.run,
+        "events": streams.reader.run,
+        "acknowledgements": streams.checkpoints.run,
     }
 
     async def database_check() -> str | None:
@@ -190,5 +199,6 @@ def assemble(parts: Parts) -> Assembled:
             "lane": lane.health,
             "log": sequencer.health,
             **node_checks(parts.node),
+            "events": streams.reader.health,
         },
     )

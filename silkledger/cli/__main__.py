@@ -7,6 +7,7 @@ import typer
 from silkledger.cli import (
     audits,
     documents,
+    events,
     evidence,
     identities,
     logs,
@@ -39,6 +40,7 @@ app.add_typer(reconciliations.statements, name="statement")
 reconciliations.add_to(app)
 app.add_typer(audits.app, name="audit")
 app.add_typer(logs.app, name="log")
+app.add_typer(events.app, name="events")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ lost on the way never becomes a second registration.
 from silkledger.client.audit import AuditClient
 from silkledger.client.channel import Connection, Credentials
 from silkledger.client.errors import FieldViolation, RpcFailed
+from silkledger.client.events import EventStream, EventWish, Resumed
 from silkledger.client.identity import IdentityClient
 from silkledger.client.ledger import LedgerClient
 from silkledger.client.settlement import SettlementClient
@@ -16,9 +17,12 @@ __all__ = [
     "AuditClient",
     "Connection",
     "Credentials",
+    "EventStream",
+    "EventWish",
     "FieldViolation",
     "IdentityClient",
     "LedgerClient",
+    "Resumed",
     "RpcFailed",
     "SettlementClient",
 ]

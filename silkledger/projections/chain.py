@@ -76,16 +76,30 @@ async def stored_block(conn: AsyncConnection, number: int, kind: EngineKind) -> 
     Raises:
         EvidenceInvalid: the archived bytes were altered.
     """
-    row = (
-        await conn.execute(
-            select(CHAIN_BLOCK.c.header, CHAIN_BLOCK.c.receipts).where(CHAIN_BLOCK.c.number == number)
-        )
-    ).first()
-    if row is None:
-        return None
-    pairs = unarchive(bytes(row.receipts))
-    hashes, receipts = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-    return StoredBlock(decode_header(bytes(row.header), kind), hashes, receipts)
+    rows = await archived_blocks(conn, number, number)
+    return rows[0].decode(kind) if rows else None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedBlock:
+    """A block's bytes as the follower kept them."""
+
+    header: bytes
+    receipts: bytes
+
+    def decode(self, kind: EngineKind) -> StoredBlock:
+        """Strictly. Raises: EvidenceInvalid, when the bytes were altered."""
+        pairs = unarchive(self.receipts)
+        hashes, receipts = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+        return StoredBlock(decode_header(self.header, kind), hashes, receipts)
+
+
+async def archived_blocks(conn: AsyncConnection, first: int, last: int) -> list[ArchivedBlock]:
+    """The applied blocks among `first` … `last`, in order, undecoded."""
+    block = CHAIN_BLOCK.c
+    query = select(block.header, block.receipts).where(block.number.between(first, last))
+    rows = await conn.execute(query.order_by(block.number))
+    return [ArchivedBlock(bytes(row.header), bytes(row.receipts)) for row in rows]
 
 
 async def where_is(conn: AsyncConnection, tx_hash: TxHash) -> Inclusion | None:

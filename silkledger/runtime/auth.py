@@ -8,6 +8,7 @@ organisation is accredited for anything.
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,8 @@ class Caller:
 
     did: Did
     roles: frozenset[str]
+    expires_at: float = math.inf
+    """Unix time at which the certificate ends: TLS checked it at the handshake only."""
 
     def require_role(self, *roles: str) -> None:
         """Raises: Forbidden, unless the caller has one of the roles."""
@@ -77,6 +80,6 @@ def caller_of_certificate(pem: bytes) -> Caller:
     if not roles <= ROLES:
         raise Unauthenticated("the client certificate names a role that does not exist")
     try:
-        return Caller(Did(dids[0]), roles)
+        return Caller(Did(dids[0]), roles, certificate.not_valid_after_utc.timestamp())
     except ValueShapeError as error:
         raise Unauthenticated(f"the client certificate's DID is malformed: {error.reason}") from None

@@ -39,6 +39,15 @@ DRAIN_S: Final = 10.0
 """Time that calls in flight get after SIGTERM."""
 
 
+MAX_CONNECTION_STREAMS: Final = 16_384
+"""Calls at a time on one connection. A client's calls beyond it wait there without a word, so a service's own
+limits, which answer with a reason, must be lower.
+"""
+
+KEEPALIVE_ALLOWED_S: Final = 10
+"""Clients may send keepalive pings this often, not more often."""
+
+
 class Worker(Protocol):
     """Something that runs beside the handlers until told to stop. If it raises, the process ends with an
     error.
@@ -64,6 +73,8 @@ class Service:
 
     full_name: str
     add: Callable[[grpc.aio.Server], None]
+    stop: Callable[[], None] | None = None
+    """Called when draining begins: ends the streams that would not end by themselves."""
 
 
 class WorkerDied(RuntimeError):
@@ -109,6 +120,7 @@ class Server:
         self._endpoint: MetricsEndpoint | None = None
         self._stop = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._services: Sequence[Service] = ()
 
     @classmethod
     async def start(
@@ -131,8 +143,20 @@ class Server:
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", MAX_CONNECTION_STREAMS),
+                # Calls that come in one burst, e.g. all streams after a restart: gRPC refuses at random above
+                # a thousand that the loop has not taken up yet.
+                ("grpc.server.max_pending_requests", MAX_CONNECTION_STREAMS),
+                ("grpc.server.max_pending_requests_hard_limit", MAX_CONNECTION_STREAMS),
+                # A peer that has gone without a word is found out, and its streams end.
+                ("grpc.keepalive_time_ms", settings.keepalive_s * 1000),
+                ("grpc.keepalive_timeout_ms", settings.keepalive_s * 1000),
+                ("grpc.http2.ping_timeout_ms", settings.keepalive_s * 1000),  # else a minute all the same
+                # Clients may ask as often: by default a second ping within five minutes ends a connection.
+                ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_ALLOWED_S * 1000),
             ],
         )
+        server._services = services
         for service in services:
             service.add(server._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(server.health.servicer, server._grpc)
@@ -188,6 +212,9 @@ class Server:
     async def stop(self, grace_s: float = DRAIN_S) -> None:
         """Drain and stop. Workers are told to stop and waited for; one that hangs is cancelled."""
         await self.health.shut()
+        for service in self._services:
+            if service.stop is not None:
+                service.stop()
         await self._grpc.stop(grace_s)
         self._stop.set()
         if self._tasks:

@@ -49,6 +49,8 @@ class ServerSettings:
     tls_cert: Path
     tls_key: Path
     tls_ca: Path
+    # A connection on which the peer answers nothing for this long is asked, and after as long again closed.
+    keepalive_s: int = 30
     # Where the port actually bound is written as JSON, for whoever started us; none by default.
     ready_file: Path | None = None
     # DEVELOPMENT ONLY: where this process kills itself, `name` or `name:n` (silkledger.runtime.failpoints).

@@ -57,7 +57,7 @@ class TestCa:
 
     @staticmethod
     def _builder(
-        subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey
+        subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, seconds: int = 2 * 86400
     ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
@@ -67,14 +67,15 @@ class TestCa:
             .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(days=2))
+            .not_valid_after(now + timedelta(seconds=seconds))
         )
 
-    def _issue(self, names: list[x509.GeneralName], *usages: x509.ObjectIdentifier) -> Identity:
+    def _issue(
+        self, names: list[x509.GeneralName], *usages: x509.ObjectIdentifier, seconds: int = 2 * 86400
+    ) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(_name("Sample"), self.certificate.subject, key.public_key()).add_extension(
-            x509.ExtendedKeyUsage(usages), critical=False
-        )
+        builder = self._builder(_name("Sample"), self.certificate.subject, key.public_key(), seconds)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
@@ -87,10 +88,10 @@ class TestCa:
         ]
         return self._issue(names, ExtendedKeyUsageOID.SERVER_AUTH)
 
-    def client(self, *uris: str) -> Identity:
-        """A client certificate with exactly these URI SANs, right or wrong."""
+    def client(self, *uris: str, seconds: int = 2 * 86400) -> Identity:
+        """A client certificate with exactly these URI SANs, right or wrong, valid for so long."""
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
-        return self._issue(names, ExtendedKeyUsageOID.CLIENT_AUTH)
+        return self._issue(names, ExtendedKeyUsageOID.CLIENT_AUTH, seconds=seconds)
 
     def bank(self, did: object) -> Identity:
         """A certificate with which a bank both serves and calls, as enrolment gives it to a local bank."""
@@ -102,6 +103,6 @@ class TestCa:
         ]
         return self._issue(names, ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
-    def organisation(self, did: object, *roles: str) -> Identity:
+    def organisation(self, did: object, *roles: str, seconds: int = 2 * 86400) -> Identity:
         """A client certificate of an enrolled organisation."""
-        return self.client(str(did), *(f"urn:silkledger:role:{role}" for role in roles))
+        return self.client(str(did), *(f"urn:silkledger:role:{role}" for role in roles), seconds=seconds)

@@ -1,206 +1,276 @@
-"""Subscribe: events in chain order from a cursor; only what is acknowledged moves the consumer's checkpoint.
+"""One consumer's stream: items in chain order from a cursor; only acknowledgements move its checkpoint.
 
-The stream is read from the follower's archive, block after block. A cursor names a block by hash: if that
-block is no longer on the chain, the consumer is told `Gap` and from where delivery goes on. If blocks that
-were delivered are undone while the stream runs, it is told `Retracted` with the common ancestor, and
-delivery resumes after it. A consumer that does not acknowledge is delivered at most
-`unacknowledged_limit` events: then its stream, and only its own, waits.
+- Nothing is read for this stream alone while it is near the head: it looks at the shared window when the hub
+  wakes it.
+- It is delivered at most `unacknowledged` events that it has not acknowledged, and no more than it reads:
+  then it waits, alone.
+- A cursor names a block by hash. If that block is not on the chain, `Gap` tells from where delivery goes on;
+  if blocks that were told are undone while the stream runs, `Retracted` names the common ancestor.
+- What passes no filter moves the stream all the same: `Progress` gives a cursor to acknowledge.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
-from services.ledger.errors import FieldRefused
-from services.ledger.use_cases import Ledger
-from silkledger.evm.contracts import ContractEvent, events_of
-from silkledger.evm.engines import EngineProfile
-from silkledger.projections.chain import block_at, stored_block
+from services.ledger.errors import ChainNotFollowed, FieldRefused
+from services.ledger.events.archive import Archive
+from services.ledger.events.checkpoints import Checkpoints, Key
+from services.ledger.events.cursor import (
+    BLOCK_DONE,
+    Acknowledged,
+    Batch,
+    Cursor,
+    Gap,
+    Item,
+    Progress,
+    Wish,
+)
+from services.ledger.events.outstanding import Answer, Outstanding
+from services.ledger.events.reader import Reader
+from services.ledger.events.walk import Walk
+from silkledger.projections.chain import block_at
 from silkledger.runtime.auth import Caller
+from silkledger.runtime.db import Database
+from silkledger.runtime.errors import Unauthenticated
 from silkledger.values import BlockRef
 
-BLOCK_DONE = 2**32 - 1
-"""Log index of a cursor that stands after everything in its block."""
+BATCH_EVENTS: Final = 500
+"""Most events in one message."""
+
+_UNREAD_NOTICES: Final = 16
+"""Progress is not told further while so many notices wait for an acknowledgement."""
+
+_FORCE_S: Final = 1.0
+"""A stream that was ended while its consumer does not read is broken off after this time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """Everything up to and including this log of this block was seen."""
+class Sources:
+    """What all streams share."""
 
-    block_number: int
-    log_index: int
-    block_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a consumer subscribes to."""
-
-    consumer: str
-    start: Cursor | None = None
-    event_names: frozenset[str] = frozenset()
-    final_only: bool = False
+    database: Database
+    reader: Reader
+    archive: Archive
+    checkpoints: Checkpoints
+    genesis: BlockRef
+    unacknowledged: int
+    progress_s: float
+    opening: asyncio.Semaphore
+    """So few streams read the database at their beginning at a time: other calls keep their connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """One event, with the cursor that acknowledging it sets."""
-
-    cursor: Cursor
-    block: BlockRef
-    event: ContractEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Retracted:
-    """Blocks after `ancestor` were undone."""
-
-    ancestor: BlockRef
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """The cursor asked for is not on this chain; delivery resumes from `start`."""
-
-    start: Cursor
-    reason: str
-
-
-Item = Delivered | Retracted | Gap
-
-
-@dataclass(slots=True)
 class Subscription:
-    """One consumer's stream."""
+    """See the module. The hub makes it; `items` runs it, once."""
 
-    ledger: Ledger
-    profile: EngineProfile
-    caller: Caller
-    wish: Wish
-    _trail: list[BlockRef] = field(default_factory=list)
-    """Blocks passed that are not final yet: where a reorg is noticed."""
-    _delivered: set[Cursor] = field(default_factory=set)
-    _acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self, sources: Sources, caller: Caller, wish: Wish) -> None:
+        self.caller = caller
+        self.wish = wish
+        self.key: Key = (str(caller.did), wish.consumer)
+        self.awake = asyncio.Event()
+        self._sources = sources
+        self._walk: Walk
+        self._outstanding = Outstanding()
+        self._confirmed: Cursor | None = None
+        self._told_at = 0.0
+        self._caught_up = False
+        self._finishing = False
+        self._ended: Exception | None = None
+        self._handler: asyncio.Task[object] | None = None
 
     async def items(self) -> AsyncIterator[Item]:
-        """Until cancelled."""
-        cursor, gap = await self._begin()
+        """Until the consumer ends its requests. Raises: LedgerError, Unauthenticated, when it is ended."""
+        self._handler = asyncio.current_task()
+        gap = await self._begin()
         if gap is not None:
             yield gap
-        number, after = cursor.block_number, cursor.log_index
         while True:
-            ancestor = await self._undone()
-            if ancestor is not None:
-                number, after = ancestor.number, BLOCK_DONE
-                yield Retracted(ancestor)
-            limit = self.ledger.follower.final if self.wish.final_only else self.ledger.follower.head
-            if after == BLOCK_DONE and number >= limit.number:
-                await self.ledger.follower.next_block(self.ledger.follower.head)
-                continue
-            if after == BLOCK_DONE:
-                number, after = number + 1, -1
-            block, events = await self._block(number)
-            if block is None:  # undone meanwhile
-                number, after = number - 1, BLOCK_DONE
-                continue
-            for event in events:
-                if event.log_index > after and self._wanted(event):
-                    await self._room()
-                    place = Cursor(number, event.log_index, bytes(block.hash))
-                    self._delivered.add(place)
-                    yield Delivered(place, block, event)
-            self._passed(block)
-            after = BLOCK_DONE
+            self.awake.clear()
+            self._check()
+            if self._finishing:
+                await self._sources.checkpoints.settle(self.key)
+            item = await self._next()
+            if item is not None:
+                yield item
+            elif self._finishing:
+                return
+            else:
+                await self._idle()
 
-    async def acknowledge(self, cursor: Cursor) -> None:
-        """Move the consumer's checkpoint. Raises: FieldRefused for what this stream did not deliver."""
-        if cursor not in self._delivered:
+    def acknowledge(self, cursor: Cursor) -> None:
+        """Everything up to `cursor` needs no delivery any more; durable after the next commit.
+
+        Raises:
+            FieldRefused: this stream did not tell that place.
+        """
+        if self._ended is not None:
+            return  # another stream of this consumer may stand elsewhere by now
+        answer = self._outstanding.acknowledge(cursor)
+        if answer is Answer.UNKNOWN:
             raise FieldRefused(
-                "CURSOR_NOT_DELIVERED", "acknowledge", "this stream did not deliver that event"
+                "CURSOR_NOT_DELIVERED", "acknowledge", "this stream did not tell that cursor, or is past it"
             )
-        place = (cursor.block_number, cursor.log_index, cursor.block_hash)
-        async with self.ledger.database.write() as connection:
-            await storage.move_consumer(connection, str(self.caller.did), self.wish.consumer, place)
-        self._delivered = {item for item in self._delivered if _place(item) > _place(cursor)}
-        self._acknowledged.set()
+        if answer is Answer.MOVES:
+            self._sources.checkpoints.move(self.key, cursor, self._committed)
+            self.awake.set()
 
-    async def _begin(self) -> tuple[Cursor, Gap | None]:
-        genesis = Cursor(0, BLOCK_DONE, bytes(self.ledger.network.genesis_hash))
-        wanted = self.wish.start
-        async with self.ledger.database.read() as connection:
-            if wanted is None:
-                stored = await storage.consumer_cursor(connection, str(self.caller.did), self.wish.consumer)
-                wanted = Cursor(*stored) if stored else genesis
-            if wanted.block_number == 0:
-                return Cursor(0, BLOCK_DONE, genesis.block_hash), None
-            block = await block_at(connection, wanted.block_number)
-            if block is not None and bytes(block.hash) == wanted.block_hash:
-                self._passed(block)
-                return wanted, None
-            final = self.ledger.follower.final
-            resume = await block_at(connection, min(max(wanted.block_number - 1, 0), final.number))
-        start = genesis if resume is None else Cursor(resume.number, BLOCK_DONE, bytes(resume.hash))
+    def finish(self) -> None:
+        """The consumer ended its requests: commit what it acknowledged, then end."""
+        self._finishing = True
+        self.awake.set()
+
+    def end(self, error: Exception) -> None:
+        """Nothing more is delivered, no acknowledgement counts any more; the consumer is told the error."""
+        if self._ended is None:
+            self._ended = error
+            self.awake.set()
+            asyncio.get_running_loop().call_later(_FORCE_S, self._force)
+
+    def _force(self) -> None:
+        if self._handler is not None and not self._handler.done():
+            self._handler.cancel()
+
+    def _committed(self, cursor: Cursor) -> None:
+        if self.wish.confirm:
+            self._confirmed = cursor
+            self.awake.set()
+
+    async def _begin(self) -> Gap | None:
+        """Find the place to start from; mostly without a read of the database, at most with one."""
+        sources, window = self._sources, self._sources.reader.window
+        genesis, epoch, wanted = Cursor.after(sources.genesis), window.epoch, self.wish.start
+        gap = None
+        if wanted is None:
+            await sources.checkpoints.settle(self.key)
+        if wanted is None or not window.shows(wanted):
+            async with sources.opening, sources.database.read() as connection:
+                if wanted is None:
+                    stored = await storage.consumer_cursor(connection, *self.key)
+                    wanted = genesis if stored is None else Cursor(*stored)
+                if wanted != genesis and not window.shows(wanted):
+                    wanted, gap = await self._resume(connection, wanted)
+        self._walk = Walk(wanted, wanted, epoch)
+        self._told_at = time.monotonic()
+        if gap is not None:
+            self._outstanding.tell_notice(gap.start)
+        return gap
+
+    async def _resume(self, connection: AsyncConnection, wanted: Cursor) -> tuple[Cursor, Gap | None]:
+        """Where to start for a cursor that the window does not show.
+
+        Raises:
+            ChainNotFollowed: it is ahead of what this service has followed.
+        """
+        window, genesis = self._sources.reader.window, Cursor.after(self._sources.genesis)
+        if wanted.block_number == 0:
+            if wanted.block_hash == genesis.block_hash:
+                return genesis, None
+            return genesis, Gap(genesis, "the cursor names another genesis")
+        block = await block_at(connection, wanted.block_number)
+        if block is not None and bytes(block.hash) == wanted.block_hash:
+            return wanted, None
+        if block is None and wanted.block_number > window.head.number:
+            raise ChainNotFollowed(
+                f"block {wanted.block_number} of the cursor is not followed yet; "
+                f"the newest is {window.head.number}"
+            )
+        resume = await block_at(connection, min(wanted.block_number - 1, window.final))
+        start = genesis if resume is None else Cursor.after(resume)
         return start, Gap(start, "the block of the cursor is not on the chain that this service has")
 
-    async def _block(self, number: int) -> tuple[BlockRef | None, Sequence[ContractEvent]]:
-        async with self.ledger.database.read() as connection:
-            stored = await stored_block(connection, number, self.profile.header_kind)
-        if stored is None:
-            return None, ()
-        logs = [receipt.logs for receipt in stored.receipts]
-        return stored.header.ref, events_of(self.ledger.network, number, stored.tx_hashes, logs)
+    def _check(self) -> None:
+        if self._ended is not None:
+            raise self._ended
+        if self.caller.expires_at <= time.time():
+            raise Unauthenticated("the client certificate has expired")
+        if self._sources.reader.halted is not None:
+            raise ChainNotFollowed(self._sources.reader.halted)
 
-    async def _undone(self) -> BlockRef | None:
-        """The newest passed block that is still on the chain, if a later one is not."""
-        lost = False
-        async with self.ledger.database.read() as connection:
-            while self._trail:
-                block = await block_at(connection, self._trail[-1].number)
-                if block == self._trail[-1]:
-                    break
-                self._trail.pop()
-                lost = True
-        if not lost:
+    async def _next(self) -> Item | None:
+        """What to tell now; None: nothing."""
+        if self._confirmed is not None:
+            confirmed, self._confirmed = self._confirmed, None
+            return Acknowledged(confirmed)
+        if self._finishing:
             return None
-        final = self.ledger.follower.final
-        return self._trail[-1] if self._trail else final
+        retracted = self._walk.retraction(self._sources.reader.window)
+        if retracted is not None:
+            self._outstanding.retract(Cursor.after(retracted.ancestor))
+            self._told_at = time.monotonic()
+            return retracted
+        batch = await self._advance()
+        return batch if batch is not None else self._progress()
 
-    async def _room(self) -> None:
-        """Until fewer events wait for acknowledgement than one stream may hold."""
-        while len(self._delivered) >= self.ledger.settings.unacknowledged_limit:
-            self._acknowledged.clear()
-            await self._acknowledged.wait()
+    async def _advance(self) -> Batch | None:
+        """Go on to the next events, or to the newest block, or until Progress is due."""
+        walk, window = self._walk, self._sources.reader.window
+        while self._room:
+            blocks = window.following(walk.place)
+            before = walk.place
+            paged = blocks is None
+            if blocks is None:
+                blocks = await self._sources.archive.following(walk.place, window.base.number)
+            batch = walk.take(blocks, self.wish.filter, self._limit, self._room)
+            if batch is not None:
+                return self._told(batch)
+            if not paged or self._due or self._ended is not None:
+                return None
+            if walk.place == before:
+                raise RuntimeError(f"the archive does not go on after block {before.block_number}")
+        return None
 
-    def _passed(self, block: BlockRef) -> None:
-        final = self.ledger.follower.final.number
-        self._trail = [item for item in self._trail if item.number >= final - 1]
-        self._trail.append(block)
+    @property
+    def _room(self) -> int:
+        return min(self._sources.unacknowledged - self._outstanding.events, BATCH_EVENTS)
 
-    def _wanted(self, event: ContractEvent) -> bool:
-        return not self.wish.event_names or event.name in self.wish.event_names
+    @property
+    def _limit(self) -> int:
+        """The newest block that this stream may deliver."""
+        window = self._sources.reader.window
+        return window.final if self.wish.final_only else window.head.number
 
+    @property
+    def _due(self) -> bool:
+        """Whether it is time for a Progress."""
+        return time.monotonic() - self._told_at >= self._sources.progress_s
 
-def _place(cursor: Cursor) -> tuple[int, int]:
-    return cursor.block_number, cursor.log_index
+    def _told(self, batch: Batch) -> Batch:
+        for cursor in batch.cursors:
+            self._outstanding.tell_event(cursor)
+        self._told_at = time.monotonic()
+        return batch
 
+    def _progress(self) -> Progress | None:
+        """When due, or when the newest block is reached for the first time after being behind."""
+        place = self._walk.place
+        caught_up = place.log_index == BLOCK_DONE and place.block_number >= self._limit
+        first = caught_up and not self._caught_up
+        self._caught_up = self._caught_up or caught_up
+        if not (first or (self._due and place != self._walk.told)):
+            return None
+        if self._outstanding.notices >= _UNREAD_NOTICES:
+            return None
+        self._walk.told = place
+        self._told_at = time.monotonic()
+        self._outstanding.tell_notice(place)
+        return Progress(place, caught_up)
 
-def arguments_json(event: ContractEvent) -> str:
-    """The event's arguments as JSON: bytes as 0x-hex, integers as decimal strings, keys sorted (RFC 8785)."""
-    plain = {name: _plain(value) for name, value in event.args.items()}
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return str(value)
+    async def _idle(self) -> None:
+        """Until woken, or until Progress may be due, or the certificate ends."""
+        now = time.monotonic()
+        due = self._told_at + self._sources.progress_s - now
+        if due <= 0:
+            due = self._sources.progress_s
+        seconds = min(due, max(self.caller.expires_at - time.time(), 0.0))
+        try:
+            async with asyncio.timeout(seconds):
+                await self.awake.wait()
+        except TimeoutError:
+            return

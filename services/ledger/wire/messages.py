@@ -7,12 +7,15 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ledger.domain import Anchored
-from services.ledger.events import subscription as events
+from services.ledger.events import cursor as events
+from services.ledger.events.arguments import arguments_json
+from services.ledger.events.wishes import filter_of
 from services.ledger.relay.relay import CallStanding
 from services.ledger.use_cases import Registration, StatementView
 from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.evidence.verdict import Verdict
 from silkledger.evm.calls import NotConsumed
+from silkledger.evm.contracts import ContractEvent
 from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.projections.calls import CallEvent, CallResult
 from silkledger.values import BlockRef
@@ -156,31 +159,74 @@ def _cursor(place: events.Cursor) -> pb.Cursor:
     return pb.Cursor(block_number=place.block_number, log_index=place.log_index, block_hash=place.block_hash)
 
 
-def wish(start: pb.SubscribeStart) -> events.Wish:
+def wish(start: pb.SubscribeStart, chain_id: int) -> events.Wish:
+    """Raises: FieldRefused."""
     place = getattr(start, "from")
+    wanted = filter_of(
+        chain_id,
+        names=start.event_names,
+        contracts=start.contracts,
+        organisations=start.organisations,
+        arguments=[(item.name, item.values) for item in start.arguments],
+    )
     return events.Wish(
         start.consumer,
         cursor(place) if start.HasField("from") else None,
-        frozenset(start.event_names),
+        wanted,
         start.final_only,
+        start.confirm_acknowledgements,
     )
 
 
-def stream_item(item: events.Item) -> pb.SubscribeResponse:
+def event_wire(place: events.Cursor, at: BlockRef, event: ContractEvent) -> bytes:
+    """An EventBatch of this one event. Encoded batches that are joined are the batch of all their events:
+    protobuf, "last one wins" but for repeated fields.
+    """
+    told = pb.ChainEvent(
+        cursor=_cursor(place),
+        block=block(at),
+        transaction_hash=bytes(event.tx_hash),
+        contract=bytes(event.address),
+        contract_name=event.contract,
+        name=event.name,
+        arguments_json=arguments_json(event.args),
+    )
+    return pb.EventBatch(events=[told]).SerializeToString()
+
+
+_EVENTS_TAG: Final = bytes([pb.SubscribeResponse.EVENTS_FIELD_NUMBER << 3 | 2])
+"""Field `events` of SubscribeResponse, length-delimited."""
+
+
+def stream_item(item: events.Item) -> bytes:
+    """A SubscribeResponse, encoded. Events were encoded once, for all streams."""
+    if isinstance(item, events.Batch):
+        batch = b"".join(item.wires)
+        return b"".join((_EVENTS_TAG, _varint(len(batch)), batch))
+    return _notice(item).SerializeToString()
+
+
+def _notice(
+    item: events.Retracted | events.Gap | events.Progress | events.Acknowledged,
+) -> pb.SubscribeResponse:
     if isinstance(item, events.Retracted):
-        return pb.SubscribeResponse(retracted=pb.Retracted(ancestor=block(item.ancestor)))
+        place = _cursor(events.Cursor.after(item.ancestor))
+        return pb.SubscribeResponse(retracted=pb.Retracted(ancestor=block(item.ancestor), cursor=place))
     if isinstance(item, events.Gap):
         gap = pb.Gap(reason=item.reason)
         getattr(gap, "from").CopyFrom(_cursor(item.start))
         return pb.SubscribeResponse(gap=gap)
-    event = item.event
-    return pb.SubscribeResponse(
-        event=pb.ChainEvent(
-            cursor=_cursor(item.cursor),
-            block=block(item.block),
-            transaction_hash=bytes(event.tx_hash),
-            contract=bytes(event.address),
-            name=event.name,
-            arguments_json=events.arguments_json(event),
-        )
-    )
+    if isinstance(item, events.Progress):
+        progress = pb.Progress(cursor=_cursor(item.cursor), caught_up=item.caught_up)
+        return pb.SubscribeResponse(progress=progress)
+    return pb.SubscribeResponse(acknowledged=_cursor(item.cursor))
+
+
+def _varint(value: int) -> bytes:
+    """Protobuf's base-128 encoding."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

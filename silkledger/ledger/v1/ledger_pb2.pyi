@@ -795,6 +795,7 @@ class Cursor(_message.Message):
     BLOCK_HASH_FIELD_NUMBER: _builtins.int
     block_number: _builtins.int
     log_index: _builtins.int
+    """Position among all logs of the block; 4294967295 stands after everything in it."""
     block_hash: _builtins.bytes
     def __init__(
         self,
@@ -812,20 +813,71 @@ class Cursor(_message.Message):
 Global___Cursor: _TypeAlias = Cursor  # noqa: Y015
 
 @_typing.final
+class ArgumentFilter(_message.Message):
+    """Passes events that have an argument of this name with one of these values."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in `arguments_json`: bytes and addresses as 0x-hex, integers as decimal strings, true or false."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArgumentFilter: _TypeAlias = ArgumentFilter  # noqa: Y015
+
+@_typing.final
 class SubscribeStart(_message.Message):
+    """Filters: an event passes if it passes each of event_names, contracts, organisations and arguments that is
+    not empty. Names that no contract of the network has are refused.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CONSUMER_FIELD_NUMBER: _builtins.int
     FROM_FIELD_NUMBER: _builtins.int
     EVENT_NAMES_FIELD_NUMBER: _builtins.int
     FINAL_ONLY_FIELD_NUMBER: _builtins.int
+    CONTRACTS_FIELD_NUMBER: _builtins.int
+    ORGANISATIONS_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    CONFIRM_ACKNOWLEDGEMENTS_FIELD_NUMBER: _builtins.int
     consumer: _builtins.str
-    """One checkpoint is kept per (organisation, consumer)."""
+    """One checkpoint is kept per (organisation, consumer). Of two streams of one consumer the newer takes over:
+    the older ends with CONSUMER_TAKEN_OVER.
+    """
     final_only: _builtins.bool
     """Whether only events of final blocks are delivered. Otherwise reorgs are told by `retracted`."""
+    confirm_acknowledgements: _builtins.bool
+    """Whether `acknowledged` tells which acknowledgement is durable."""
     @_builtins.property
     def event_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Event names; none means all."""
+
+    @_builtins.property
+    def contracts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of contracts in the network's directory; none means all."""
+
+    @_builtins.property
+    def organisations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """DIDs of this chain: events that name one of their accounts in any argument; none means all."""
+
+    @_builtins.property
+    def arguments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArgumentFilter]:
+        """Every one of them must pass."""
 
     def __init__(
         self,
@@ -833,10 +885,14 @@ class SubscribeStart(_message.Message):
         consumer: _builtins.str = ...,
         event_names: _abc.Iterable[_builtins.str] | None = ...,
         final_only: _builtins.bool = ...,
+        contracts: _abc.Iterable[_builtins.str] | None = ...,
+        organisations: _abc.Iterable[_builtins.str] | None = ...,
+        arguments: _abc.Iterable[Global___ArgumentFilter] | None = ...,
+        confirm_acknowledgements: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "event_names", b"event_names", "final_only", b"final_only", "from", b"from"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "confirm_acknowledgements", b"confirm_acknowledgements", "consumer", b"consumer", "contracts", b"contracts", "event_names", b"event_names", "final_only", b"final_only", "from", b"from", "organisations", b"organisations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -849,9 +905,16 @@ class SubscribeRequest(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def start(self) -> Global___SubscribeStart: ...
+    def start(self) -> Global___SubscribeStart:
+        """Once, as the first message."""
+
     @_builtins.property
-    def acknowledge(self) -> Global___Cursor: ...
+    def acknowledge(self) -> Global___Cursor:
+        """A cursor that this stream told, of an event or of a notice: everything up to it is acknowledged. It
+        counts once it is durable, within a fraction of a second. One of an event that was retracted meanwhile
+        is void.
+        """
+
     def __init__(
         self,
         *,
@@ -878,11 +941,15 @@ class ChainEvent(_message.Message):
     CONTRACT_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    CONTRACT_NAME_FIELD_NUMBER: _builtins.int
     transaction_hash: _builtins.bytes
     contract: _builtins.bytes
+    """The contract's address."""
     name: _builtins.str
     arguments_json: _builtins.str
     """The event's arguments as JSON (RFC 8785): bytes as 0x-hex, integers as decimal strings."""
+    contract_name: _builtins.str
+    """The contract's name in the network's directory."""
     @_builtins.property
     def cursor(self) -> Global___Cursor: ...
     @_builtins.property
@@ -896,32 +963,61 @@ class ChainEvent(_message.Message):
         contract: _builtins.bytes = ...,
         name: _builtins.str = ...,
         arguments_json: _builtins.str = ...,
+        contract_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "block", b"block", "contract", b"contract", "cursor", b"cursor", "name", b"name", "transaction_hash", b"transaction_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "block", b"block", "contract", b"contract", "contract_name", b"contract_name", "cursor", b"cursor", "name", b"name", "transaction_hash", b"transaction_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChainEvent: _TypeAlias = ChainEvent  # noqa: Y015
 
 @_typing.final
+class EventBatch(_message.Message):
+    """Consecutive events that pass the filters, in chain order; never empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainEvent]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___ChainEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventBatch: _TypeAlias = EventBatch  # noqa: Y015
+
+@_typing.final
 class Retracted(_message.Message):
-    """Blocks after `ancestor` were undone; what was delivered from them no longer holds."""
+    """Blocks after `ancestor` were undone; what was delivered from them no longer holds. Delivery goes on after it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANCESTOR_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ancestor(self) -> _chain_pb2.BlockRef: ...
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """Acknowledging it moves the checkpoint back to the ancestor."""
+
     def __init__(
         self,
         *,
         ancestor: _chain_pb2.BlockRef | None = ...,
+        cursor: Global___Cursor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ancestor", b"ancestor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ancestor", b"ancestor", "cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ancestor", b"ancestor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ancestor", b"ancestor", "cursor", b"cursor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -929,7 +1025,9 @@ Global___Retracted: _TypeAlias = Retracted  # noqa: Y015
 
 @_typing.final
 class Gap(_message.Message):
-    """The cursor asked for is not on the chain that this service has; delivery resumes from `from`."""
+    """The cursor asked for is not on the chain that this service has; delivery resumes from `from`. What the
+    consumer holds from later blocks is either delivered again or no longer holds.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -950,30 +1048,68 @@ class Gap(_message.Message):
 Global___Gap: _TypeAlias = Gap  # noqa: Y015
 
 @_typing.final
+class Progress(_message.Message):
+    """Nothing up to `cursor` passes the filters beyond what was delivered. Told from time to time, and when the
+    stream has reached the newest block; acknowledging it keeps a consumer of rare events near the head.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    CAUGHT_UP_FIELD_NUMBER: _builtins.int
+    caught_up: _builtins.bool
+    """Whether `cursor` was the newest block that the stream may deliver."""
+    @_builtins.property
+    def cursor(self) -> Global___Cursor: ...
+    def __init__(
+        self,
+        *,
+        cursor: Global___Cursor | None = ...,
+        caught_up: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caught_up", b"caught_up", "cursor", b"cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Progress: _TypeAlias = Progress  # noqa: Y015
+
+@_typing.final
 class SubscribeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     RETRACTED_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def event(self) -> Global___ChainEvent: ...
+    def events(self) -> Global___EventBatch: ...
     @_builtins.property
     def retracted(self) -> Global___Retracted: ...
     @_builtins.property
     def gap(self) -> Global___Gap: ...
+    @_builtins.property
+    def progress(self) -> Global___Progress: ...
+    @_builtins.property
+    def acknowledged(self) -> Global___Cursor:
+        """The acknowledgement that is durable: a later stream resumes after it."""
+
     def __init__(
         self,
         *,
-        event: Global___ChainEvent | None = ...,
+        events: Global___EventBatch | None = ...,
         retracted: Global___Retracted | None = ...,
         gap: Global___Gap | None = ...,
+        progress: Global___Progress | None = ...,
+        acknowledged: Global___Cursor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "gap", b"gap", "item", b"item", "retracted", b"retracted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "events", b"events", "gap", b"gap", "item", b"item", "progress", b"progress", "retracted", b"retracted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "gap", b"gap", "item", b"item", "retracted", b"retracted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "events", b"events", "gap", b"gap", "item", b"item", "progress", b"progress", "retracted", b"retracted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["event", "retracted", "gap"]  # noqa: Y015
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["events", "retracted", "gap", "progress", "acknowledged"]  # noqa: Y015
     _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
 

@@ -212,8 +212,10 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Subscribe(self, request_iterator, context):
-        """A resumable stream of ledger events; only acknowledged events move the consumer's checkpoint.
-        A consumer that leaves many events unacknowledged is delivered no more until it acknowledges.
+        """A resumable stream of chain events (docs/events.md). Every event is delivered at least once; only
+        acknowledged events move the consumer's checkpoint. A consumer that leaves many events unacknowledged,
+        or reads slowly, is delivered no more until it catches up, and holds up nobody else.
+        Ending the requests ends the stream with OK once every acknowledgement received is durable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,8 +65,10 @@ class LedgerServiceStub:
     GetCall: _grpc.UnaryUnaryMultiCallable[_chain_pb2.GetCallRequest, _chain_pb2.GetCallResponse]
     """Where a relayed call stands."""
     Subscribe: _grpc.StreamStreamMultiCallable[_ledger_pb2.SubscribeRequest, _ledger_pb2.SubscribeResponse]
-    """A resumable stream of ledger events; only acknowledged events move the consumer's checkpoint.
-    A consumer that leaves many events unacknowledged is delivered no more until it acknowledges.
+    """A resumable stream of chain events (docs/events.md). Every event is delivered at least once; only
+    acknowledged events move the consumer's checkpoint. A consumer that leaves many events unacknowledged,
+    or reads slowly, is delivered no more until it catches up, and holds up nobody else.
+    Ending the requests ends the stream with OK once every acknowledgement received is durable.
     """
     GetNetwork: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetNetworkRequest, _ledger_pb2.GetNetworkResponse]
     """What identifies this log and its chain. A convenience: trust roots are pinned out of band."""
@@ -107,8 +109,10 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     GetCall: _aio.UnaryUnaryMultiCallable[_chain_pb2.GetCallRequest, _chain_pb2.GetCallResponse]  # type: ignore[assignment]
     """Where a relayed call stands."""
     Subscribe: _aio.StreamStreamMultiCallable[_ledger_pb2.SubscribeRequest, _ledger_pb2.SubscribeResponse]  # type: ignore[assignment]
-    """A resumable stream of ledger events; only acknowledged events move the consumer's checkpoint.
-    A consumer that leaves many events unacknowledged is delivered no more until it acknowledges.
+    """A resumable stream of chain events (docs/events.md). Every event is delivered at least once; only
+    acknowledged events move the consumer's checkpoint. A consumer that leaves many events unacknowledged,
+    or reads slowly, is delivered no more until it catches up, and holds up nobody else.
+    Ending the requests ends the stream with OK once every acknowledgement received is durable.
     """
     GetNetwork: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetNetworkRequest, _ledger_pb2.GetNetworkResponse]  # type: ignore[assignment]
     """What identifies this log and its chain. A convenience: trust roots are pinned out of band."""
@@ -230,8 +234,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ledger_pb2.SubscribeRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ledger_pb2.SubscribeResponse], _abc.AsyncIterator[_ledger_pb2.SubscribeResponse]]:
-        """A resumable stream of ledger events; only acknowledged events move the consumer's checkpoint.
-        A consumer that leaves many events unacknowledged is delivered no more until it acknowledges.
+        """A resumable stream of chain events (docs/events.md). Every event is delivered at least once; only
+        acknowledged events move the consumer's checkpoint. A consumer that leaves many events unacknowledged,
+        or reads slowly, is delivered no more until it catches up, and holds up nobody else.
+        Ending the requests ends the stream with OK once every acknowledgement received is durable.
         """
 
     @_abc_1.abstractmethod

@@ -88,7 +88,7 @@ def accreditation(issuer: Account, country: CountryCode, document_type: Document
     return encode_call("TrustRegistry", "accredit", arguments)
 
 
-async def _found(url: str) -> Founded:
+async def found(url: str) -> Founded:
     node = JsonRpcNode(url, FAST)
     governance = Account.generate()
     network = await deploy(node, Account.generate(), governance.address, FAST)
@@ -112,7 +112,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Founded]:
     embedded = EmbeddedChain(tmp_path_factory.mktemp("chain"), block_time_s=0.1)
     embedded.start()
     try:
-        yield asyncio.run(_found(embedded.url))
+        yield asyncio.run(found(embedded.url))
     finally:
         embedded.stop()
 
@@ -163,6 +163,7 @@ class Ledger:
             # A killed service's successor waits for it.
             "LOG_LEASE_MS": "2000",
             "UNACKNOWLEDGED_LIMIT": str(UNACKNOWLEDGED_LIMIT),
+            "PROGRESS_INTERVAL_S": "1",
         } | change
         return {"PATH": os.environ["PATH"]} | {f"SILKLEDGER_{name}": text for name, text in values.items()}
 

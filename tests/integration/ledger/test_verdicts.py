@@ -1,9 +1,8 @@
-"""Verdicts, evidence, relayed calls and the event stream, from a real service on a real chain."""
+"""Verdicts, evidence and relayed calls, from a real service on a real chain."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 import uuid
@@ -23,7 +22,7 @@ from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.statement import parse_statement
 from silkledger.values import CountryCode
 
-from .conftest import FAR, UNACKNOWLEDGED_LIMIT, Connect, Ledger, id_of, reached, refused, register
+from .conftest import FAR, Connect, Ledger, id_of, reached, refused, register
 
 FINAL = chain.EVIDENCE_STAGE_FINAL
 
@@ -193,65 +192,6 @@ async def test_evidence_before_finality_is_refused(ledger: Ledger, agency: Any) 
     told = await refused(agency.GetEvidence(wanted))
     assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NOT_FINAL_YET")
     assert told.retry_after_s is not None
-
-
-async def test_events_resume_after_what_was_acknowledged(ledger: Ledger, agency: Any) -> None:
-    await final_statement(ledger, agency)
-    start = pb.SubscribeStart(consumer=f"desk-{uuid.uuid4().hex[:8]}", event_names=["Anchored"])
-    call = agency.Subscribe()
-    await call.write(pb.SubscribeRequest(start=start))
-    first = (await call.read()).event
-    assert first.name == "Anchored"
-    assert json.loads(first.arguments_json)["prevSize"] == "0"
-    await call.write(pb.SubscribeRequest(acknowledge=first.cursor))
-    await final_statement(ledger, agency)
-    second = (await call.read()).event
-    assert second.cursor.block_number > first.cursor.block_number
-    call.cancel()
-    again = agency.Subscribe()
-    await again.write(pb.SubscribeRequest(start=start))
-    assert (await again.read()).event.cursor == second.cursor
-    again.cancel()
-
-
-async def test_a_consumer_that_acknowledges_nothing_waits_alone(ledger: Ledger, agency: Any) -> None:
-    call, other = agency.Subscribe(), agency.Subscribe()
-    for stream, name in ((call, "silent"), (other, "prompt")):
-        start = pb.SubscribeStart(consumer=f"{name}-{uuid.uuid4().hex[:8]}")
-        await stream.write(pb.SubscribeRequest(start=start))
-    delivered = [(await call.read()).event.cursor for _ in range(UNACKNOWLEDGED_LIMIT)]
-    following = asyncio.ensure_future(call.read())
-    for _ in range(2 * UNACKNOWLEDGED_LIMIT):  # meanwhile the other stream goes on
-        await other.write(pb.SubscribeRequest(acknowledge=(await other.read()).event.cursor))
-    assert not following.done()
-    await call.write(pb.SubscribeRequest(acknowledge=delivered[0]))
-    place = (await following).event.cursor
-    assert (place.block_number, place.log_index) > (delivered[-1].block_number, delivered[-1].log_index)
-    call.cancel()
-    other.cancel()
-
-
-async def test_a_cursor_of_another_chain_is_told_as_a_gap(ledger: Ledger, agency: Any) -> None:
-    call = agency.Subscribe()
-    start = pb.SubscribeStart(consumer="gap", event_names=["Anchored"])
-    getattr(start, "from").CopyFrom(pb.Cursor(block_number=3, log_index=0, block_hash=bytes(32)))
-    await call.write(pb.SubscribeRequest(start=start))
-    item = await call.read()
-    assert item.WhichOneof("item") == "gap"
-    assert getattr(item.gap, "from").block_number < 3
-    await call.write(pb.SubscribeRequest(acknowledge=pb.Cursor(block_number=1, block_hash=bytes(32))))
-
-    async def drain() -> None:
-        while await call.read():
-            pass
-
-    assert (await refused(drain())).reason == "CURSOR_NOT_DELIVERED"
-
-
-async def test_a_stream_begins_with_start(agency: Any) -> None:
-    call = agency.Subscribe()
-    await call.write(pb.SubscribeRequest(acknowledge=pb.Cursor(block_number=1, block_hash=bytes(32))))
-    assert (await refused(call.read())).reason == "STREAM_ORDER"
 
 
 async def test_the_network_is_told(ledger: Ledger, agency: Any) -> None:

@@ -217,6 +217,21 @@ async def test_every_message_of_a_stream_is_validated(ca: TestCa, tmp_path: Path
     assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
+async def test_one_connection_carries_thousands_of_streams(ca: TestCa, tmp_path: Path, probe: Probe) -> None:
+    async with running(ca, tmp_path, probe) as server:
+        opened, ledger = stub(server, ca.organisation(DID))
+        async with opened:
+            calls = [ledger.Subscribe() for _ in range(2000)]
+            start = ledger_pb2.SubscribeRequest(start=ledger_pb2.SubscribeStart(consumer="desk"))
+            async with asyncio.timeout(60):
+                for call in calls:
+                    await call.write(start)
+                for call in calls:  # all of them are open at once
+                    assert (await call.read()).gap.reason == "desk"
+            for call in calls:
+                call.cancel()
+
+
 async def test_health_follows_its_checks(ca: TestCa, tmp_path: Path, probe: Probe) -> None:
     well = True
 

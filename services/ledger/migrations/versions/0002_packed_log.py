@@ -139,7 +139,7 @@ def upgrade() -> None:
         sa.Column("organisation", sa.String(length=80), nullable=False),
         sa.Column("consumer", sa.String(length=64), nullable=False),
         sa.Column("block_number", sa.BigInteger(), nullable=False),
-        sa.Column("log_index", sa.Integer(), nullable=False),
+        sa.Column("log_index", sa.BigInteger(), nullable=False, comment="an unsigned 32-bit number"),
         sa.Column("block_hash", sa.LargeBinary(length=32), nullable=False),
         sa.PrimaryKeyConstraint("organisation", "consumer"),
     )
