@@ -24,8 +24,8 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -108,10 +108,13 @@ async def load_tiles(
 ) -> dict[tuple[int, int], bytes]:
     """Tiles by (level, number). What is missing is missing in the answer."""
     found: dict[tuple[int, int], bytes] = {}
-    place = tuple_(tile.c.level, tile.c.number)
     for start in range(0, len(places), 250):
-        query = select(tile).where(place.in_(places[start : start + 250]))
-        for row in (await connection.execute(query)).all():
+        numbers: dict[int, list[int]] = {}
+        for level, number in places[start : start + 250]:
+            numbers.setdefault(level, []).append(number)
+        # By level: SQLite reads the whole table for a list of pairs.
+        wanted = [(tile.c.level == level) & tile.c.number.in_(of_it) for level, of_it in numbers.items()]
+        for row in (await connection.execute(select(tile).where(or_(*wanted)))).all():
             found[(row.level, row.number)] = bytes(row.hashes)
     return found
 

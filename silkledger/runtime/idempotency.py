@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from google.protobuf.message import Message
-from sqlalchemy import Column, LargeBinary, MetaData, String, Table, select, tuple_
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -118,8 +118,15 @@ async def remember(
 async def replay_all(connection: AsyncConnection, keys: Sequence[RequestKey]) -> dict[RequestKey, Remembered]:
     """`replay` for many requests at once: those that were answered before. Compares no fingerprint."""
     row = idempotency.c
-    place = tuple_(row.organisation, row.method, row.request_id)
-    query = select(idempotency).where(place.in_([tuple(key) for key in keys]))
+    ids: dict[tuple[str, str], list[str]] = {}
+    for key in keys:
+        ids.setdefault((key.organisation, key.method), []).append(key.request_id)
+    # By organisation and method: SQLite reads the whole table for a list of triples.
+    wanted = [
+        (row.organisation == organisation) & (row.method == method) & row.request_id.in_(of_them)
+        for (organisation, method), of_them in ids.items()
+    ]
+    query = select(idempotency).where(or_(*wanted))
     found = {}
     for item in (await connection.execute(query)).all():
         key = RequestKey(item.organisation, item.method, item.request_id)

@@ -21,13 +21,14 @@ _LAST: Final = b"\xff" * (RECORD - KEY)
 
 # Every page that can hold a record between low and high: the last that begins at or before low, and those
 # that begin up to high.
+# CROSS JOIN keeps SQLite to this order: few keys, few segments, then pages by their index.
 _PAGES: Final = """
 SELECT w.low, p.records
-FROM wanted w CROSS JOIN index_segment s JOIN index_page p ON p.segment = s.segment
+FROM wanted w CROSS JOIN index_segment s CROSS JOIN index_page p
+WHERE s.level >= 0 AND s.end_leaf > {after} AND p.segment = s.segment
  AND p.first >= coalesce(
      (SELECT max(q.first) FROM index_page q WHERE q.segment = s.segment AND q.first <= w.low), w.low)
- AND p.first <= w.high
-WHERE s.level >= 0 AND s.end_leaf > {after} {more}
+ AND p.first <= w.high {more}
 """
 
 

@@ -1,0 +1,96 @@
+"""What the hot path asks of SQLite is answered through an index, never by reading a table from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ledger import storage
+from services.ledger.index.lookup import find, scan
+from services.ledger.migrations import metadata
+from services.ledger.reading.leaves import Leaves
+from services.ledger.storage import Place, Search
+from silkledger.log.index import Kind, Position, hash_key
+from silkledger.projections.statements import runs_from
+from silkledger.runtime.db import Database
+from silkledger.runtime.idempotency import RequestKey, replay_all
+
+KEYS = [hash_key(Kind.DIGEST, bytes((number,)) * 32) for number in range(3)]
+REQUESTS = [RequestKey("did:a", "RegisterStatements", f"{number}") for number in range(3)]
+
+ASKED: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
+    "tiles": lambda connection: storage.load_tiles(connection, [(0, 1), (0, 2), (1, 0)]),
+    "one tile": lambda connection: storage.load_tiles(connection, [(0, 1)]),
+    "requests": lambda connection: replay_all(connection, REQUESTS),
+    "keys": lambda connection: find(connection, KEYS),
+    "a key": lambda connection: scan(connection, KEYS[0], Position(3, 0), 10),
+    "ids": lambda connection: storage.entries_by_id(connection, [bytes(32), bytes(31) + b"1"]),
+    "issuer": lambda connection: storage.search_entries(connection, Search(issuer="did:a"), Place(), 10),
+    "leaf": lambda connection: Leaves(connection).at(7),
+    "item": lambda connection: Leaves(connection).item(3, 7),
+    "runs": lambda connection: runs_from(connection, 7),
+    "size": storage.leaf_count,
+    "checkpoint": storage.checkpoint_at,
+}
+SMALL = {"pending", "s", "index_segment"}
+"""Tables whose size is bounded: the queue, and the list of segments."""
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(f"sqlite:///{tmp_path}/plans.sqlite")
+    async with opened.write() as connection:
+        await connection.run_sync(metadata().create_all)
+    yield opened
+    await opened.close()
+
+
+async def _plans(database: Database, ask: Callable[[AsyncConnection], Awaitable[Any]]) -> list[str]:
+    """The plan of every statement that asking runs."""
+    statements: list[tuple[str, Any]] = []
+    async with database.read() as connection:
+        raw = await connection.get_raw_connection()
+
+        def before(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+            statements.append((statement, parameters))
+
+        engine = connection.sync_connection.engine if connection.sync_connection else None
+        assert engine is not None
+        event.listen(engine, "before_cursor_execute", before)
+        try:
+            await ask(connection)
+        finally:
+            event.remove(engine, "before_cursor_execute", before)
+        assert raw is not None
+        found = []
+        for statement, parameters in statements:
+            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            found += [str(row[3]) for row in plan.all()]
+    return found
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_no_large_table_is_read_from_end_to_end(database: Database, name: str) -> None:
+    plan = await _plans(database, ASKED[name])
+    assert plan
+    scans = [step.split()[1] for step in plan if step.startswith("SCAN ") and "CONSTANT" not in step]
+    ordered = [step for step in plan if "USING" in step]
+    whole = [
+        table
+        for table in scans
+        if table not in SMALL and not any(f"SCAN {table} USING" in s for s in ordered)
+    ]
+    assert whole == [name for name in whole if name == "w"], plan
+
+
+async def test_a_list_of_pairs_would_be_noticed(database: Database) -> None:
+    async def ask(connection: AsyncConnection) -> Any:
+        query = "SELECT * FROM tile WHERE (level, number) IN (VALUES (?, ?), (?, ?))"
+        return (await connection.exec_driver_sql(query, (0, 1, 0, 2))).all()
+
+    assert "SCAN tile" in await _plans(database, ask)
