@@ -15,6 +15,7 @@ from bench import (
     overload,
     per_document,
     registration,
+    replay_scale,
     scale,
     statements,
 )
@@ -71,6 +72,8 @@ PARTS: Final[tuple[Part, ...]] = (
     *_on_each_database("overload", overload.overload),
     *_on_each_database("scale_leaves", scale.scale_leaves),
     *_on_each_database("scale_documents", scale.scale_documents, by_default=False),
+    Part("replay_scale", replay_scale.replay_scale),
+    Part("replay_scale_million", partial(replay_scale.replay_scale, replay_scale.FULL), by_default=False),
 )
 
 
