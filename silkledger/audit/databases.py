@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -41,6 +41,11 @@ class Databases:
                 raise ValueError("a database is named as NAME=URL")
             pairs.append((name, url))
         return cls(tuple(pairs))
+
+
+async def tables_of(live: AsyncConnection) -> set[str]:
+    """Names of all tables of a database."""
+    return set(await live.run_sync(lambda sync: inspect(sync).get_table_names()))
 
 
 @asynccontextmanager

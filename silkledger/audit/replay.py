@@ -11,13 +11,14 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from silkledger.audit.databases import Databases, DatabaseUnreadable, snapshot
-from silkledger.audit.entries import EntriesSource, LogAudit, anchors_of, audit_log, audit_source
+from silkledger.audit.databases import Databases, DatabaseUnreadable, snapshot, tables_of
+from silkledger.audit.entries import EntriesSource, anchors_of, audit_source
+from silkledger.audit.log_database import LogAudit, audit_log
 from silkledger.audit.prepare import COMPARED
 from silkledger.audit.rebuild import Advance, rebuild
 from silkledger.audit.report import Difference, Report, Total
 from silkledger.audit.summary import Scope, summary
-from silkledger.audit.tables import compare_tables, present_tables
+from silkledger.audit.tables import compare_tables
 from silkledger.audit.vault import TABLES as VAULT
 from silkledger.audit.vault import TermsReader, audit_vault, opened_payments
 from silkledger.audit.work import WorkStore
@@ -25,6 +26,7 @@ from silkledger.audit.workers import ALL_CORES, ChainSource, Workers
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.tables import CHAIN_CURSOR
+from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.values import BlockRef
 
 
@@ -139,11 +141,13 @@ class Replay:
         """Adds what one database says otherwise, up to the block that it has as final as well."""
         try:
             async with snapshot(name, url) as live:
-                present = await present_tables(live)
+                present = await tables_of(live)
                 upto = min(self.final.number, await _final_of(live, present))
                 if "leaf_run" in present:
                     anchors = await self._anchors(upto)
-                    findings.add_log(name, await audit_log(name, live, anchors, self._workers), upto)
+                    key = LogVerifierKey.parse(self.audited.log_verifier_key)
+                    log = await audit_log(name, live, anchors, self._workers, key)
+                    findings.add_log(name, log, upto)
                 if present.issuperset(VAULT):
                     await self._compare_vault(name, live, upto, findings)
             tables = [table.name for table in COMPARED if table.name in present]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.audit.compare import Compared, Same, block_column, compare_table
@@ -18,11 +18,6 @@ from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, decode_header
 
 _BY_NAME: Final = {table.name: table for table in COMPARED}
-
-
-async def present_tables(live: AsyncConnection) -> set[str]:
-    """Names of all tables of a database."""
-    return set(await live.run_sync(lambda sync: inspect(sync).get_table_names()))
 
 
 async def compare_tables(
@@ -71,12 +66,12 @@ async def _compare(
     found = {}
     async with snapshot("replay", replay_url) as replayed, snapshot(name, url) as live:
         for table in tables:
-            same = _same_headers(kind) if table == "chain_block" else None
+            same = same_headers(kind) if table == "chain_block" else None
             found[table] = await compare_table(name, _BY_NAME[table], replayed, live, upto, same)
     return found
 
 
-def _same_headers(kind: EngineKind) -> Mapping[str, Same]:
+def same_headers(kind: EngineKind) -> Mapping[str, Same]:
     """Two nodes may hold one block with other rounds and seals (QBFT); its hash covers all the rest."""
 
     def same(one: bytes, other: bytes) -> bool:

@@ -156,13 +156,13 @@ async def _statements(database: str, live: AsyncConnection, told: VaultAudit) ->
     for row in await _rows(live, "signed"):
         told.rows["signed"] = told.rows.get("signed", 0) + 1
         digest, raw = bytes(row["statement_digest"]), bytes(row["statement"])
-        ((_, refused),) = check_leaves([raw])
+        (says,) = check_leaves([raw])
         wrong = None if hashlib.sha256(raw).digest() == digest else "bytes with another SHA-256"
-        if wrong or refused:
+        if wrong or says.refused:
             key = f"payment_id={shown(row['payment_id'])}, statement_digest={shown(digest)}"
             told.differences.append(
                 Difference(
-                    database, "signed", key, "statement", "the signed statement", wrong or refused or ""
+                    database, "signed", key, "statement", "the signed statement", wrong or says.refused or ""
                 )
             )
 

@@ -85,16 +85,23 @@ async def tampered(
         row = chance.choice((await connection.execute(query)).mappings().all())
         here = and_(*(columns[name] == row[name] for name in field.key))
         known = row[field.name]
-        change = _something(field) if known is None else altered(known, chance)
+        change = _something(field) if known is None else altered(field.name, known, chance)
         await connection.execute(field.table.update().where(here).values({field.name: change}))
+    name = field.name
+    if (field.table.name, name) == ("tile", "hashes") and isinstance(change, bytes):
+        name = f"hashes[{_first_difference(bytes(known), change) // 32}]"
     try:
-        yield field.table.name, ", ".join(f"{name}={shown(row[name])}" for name in field.key), field.name
+        yield field.table.name, ", ".join(f"{part}={shown(row[part])}" for part in field.key), name
     finally:
         async with engine.begin() as connection:
             await connection.execute(field.table.update().where(here).values({field.name: known}))
 
 
-def altered(value: object, chance: random.Random) -> object:
+def _first_difference(one: bytes, other: bytes) -> int:
+    return next(at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+
+
+def altered(name: str, value: object, chance: random.Random) -> object:
     """Another value of the same type."""
     if isinstance(value, bytes | memoryview):
         raw = bytearray(value) or bytearray(1)
@@ -103,7 +110,8 @@ def altered(value: object, chance: random.Random) -> object:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return value + 1
+        # A block's number must stay among those that are compared; elsewhere no other row may have it.
+        return value + (1 if name == "block_number" else 1_000)
     return str(value)[:-1] + ("x" if str(value)[-1:] != "x" else "y")
 
 

@@ -17,6 +17,7 @@ import grpc
 
 from silkledger.audit.replay import Audited
 from silkledger.chain.v1 import chain_pb2 as chain
+from silkledger.client.manifests import ManifestDocument, sign_documents
 from silkledger.evm.anvil import EmbeddedChain
 from silkledger.evm.contracts import Network, encode_call
 from silkledger.evm.deploy import deploy
@@ -26,11 +27,12 @@ from silkledger.keys.account import Account
 from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.ledger.v1 import ledger_pb2_grpc as ledger_rpc
 from silkledger.log.checkpoint import LogVerifierKey
+from silkledger.projections.statements import parse_entry
 from silkledger.settlement.v1 import settlement_pb2 as spb
 from silkledger.settlement.v1 import settlement_pb2_grpc as settlement_rpc
 from silkledger.statement import sign_statement
 from silkledger.values import Did, Digest, DocumentType
-from tests.integration.ledger.conftest import BILL, CN, LA, TH, accreditation, id_of, register, send
+from tests.integration.ledger.conftest import BILL, CN, LA, TH, accreditation, register, send
 from tests.integration.settlement.conftest import SAMPLES, enrol, serving
 from tests.support.anvil import FAST, eventually
 from tests.support.grpc_clients import channel
@@ -226,13 +228,33 @@ async def registered(audited: AuditedNetwork, count: int) -> list[bytes]:
     return batch
 
 
+async def registered_manifest(audited: AuditedNetwork, documents: int) -> bytes:
+    """A manifest over so many documents, accepted."""
+    held = sign_documents(
+        audited.accounts["agency"],
+        audited.did("agency"),
+        [
+            ManifestDocument(f"bill-{number}", f"urn:sample:bl:{number}", Digest(secrets.token_bytes(32)))
+            for number in range(documents)
+        ],
+        subject="urn:sample:bills",
+        document_type=BILL,
+    )
+    address, who = audited.services["ledger"].address, audited.identity_of("agency", "agency")
+    async with channel(address, who) as connection:
+        leaves = b"".join(document.leaf.encode() for document in held.documents)
+        request = pb.RegisterManifestRequest(request_id=rid(), manifest=held.raw, leaves=leaves)
+        await ledger_rpc.LedgerServiceStub(connection).RegisterManifest(request)
+    return held.raw
+
+
 async def until_final(audited: AuditedNetwork, raws: list[bytes]) -> None:
     """Until the last statement of every batch is under a final anchor."""
     address, who = audited.services["ledger"].address, audited.identity_of("agency", "agency")
     async with channel(address, who) as connection:
         stub = ledger_rpc.LedgerServiceStub(connection)
         for raw in raws:
-            request = pb.GetStatementRequest(statement_id=bytes(id_of(raw)))
+            request = pb.GetStatementRequest(statement_id=bytes(parse_entry(raw).id))
 
             async def final(request: pb.GetStatementRequest = request) -> bool:
                 found = (await stub.GetStatement(request)).statement

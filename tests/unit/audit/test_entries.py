@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, delete, insert, select, update
 
 from silkledger.audit.databases import snapshot
-from silkledger.audit.entries import LogAudit, audit_log
+from silkledger.audit.log_database import LogAudit, audit_log
 from silkledger.audit.workers import ChainSource, Workers
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import ANVIL
@@ -105,7 +106,7 @@ async def test_an_untouched_log_is_clean(ledger: tuple[Database, str, Tree]) -> 
     assert await _audit(url, _anchors(tree)) == LogAudit(_COUNT, 2, (), ())
 
 
-async def test_an_altered_signature_is_named_with_leaf_tile_and_anchor(
+async def test_an_altered_signature_is_named_by_its_pack(
     ledger: tuple[Database, str, Tree],
 ) -> None:
     database, url, tree = ledger
@@ -115,10 +116,39 @@ async def test_an_altered_signature_is_named_with_leaf_tile_and_anchor(
         entries = encode_bundle([changed, raws[4]])
         await connection.execute(update(entry_pack).where(entry_pack.c.call == 2).values(entries=entries))
     result = await _audit(url, _anchors(tree))
-    named = {(d.table, d.key, d.field) for d in result.differences}
-    assert named == {
+    assert _named(result) == {("entry_pack", "call=2, first_item=0", "entries")}
+
+
+async def test_where_nothing_is_anchored_bytes_and_tile_are_both_named(
+    ledger: tuple[Database, str, Tree],
+) -> None:
+    """Nobody says which of the two was altered: the bytes count, and the tile differs from them."""
+    database, url, tree = ledger
+    raws = _statements()
+    changed = raws[3][:-1] + bytes((raws[3][-1] ^ 1,))
+    async with database.write() as connection:
+        entries = encode_bundle([changed, raws[4]])
+        await connection.execute(update(entry_pack).where(entry_pack.c.call == 2).values(entries=entries))
+    assert _named(await _audit(url, [(2, tree.root(2))])) == {
         ("entry", "leaf_index=3", "raw"),
         ("tile", "level=0, number=0", "hashes[3]"),
+    }
+
+
+async def test_entries_and_tile_that_were_altered_together_are_caught_by_the_anchor(
+    ledger: tuple[Database, str, Tree],
+) -> None:
+    database, url, tree = ledger
+    raws = _statements()
+    changed = raws[3][:-1] + bytes((raws[3][-1] ^ 1,))
+    forged = [*raws[:3], changed, raws[4]]
+    async with database.write() as connection:
+        entries = encode_bundle(forged[3:])
+        await connection.execute(update(entry_pack).where(entry_pack.c.call == 2).values(entries=entries))
+        hashes = b"".join(leaf_hash(raw) for raw in forged)
+        await connection.execute(update(log_tiles.tile).values(hashes=hashes))
+    assert _named(await _audit(url, _anchors(tree))) == {
+        ("entry", "leaf_index=3", "raw"),
         ("leaf", f"tree size {_COUNT}", "root"),  # the older anchor does not cover it
     }
 
@@ -146,10 +176,47 @@ async def test_a_record_that_is_missing_or_altered_is_named(ledger: tuple[Databa
         forged = records[: at + 15] + b"\7" + records[at + 16 :]
         await connection.execute(update(log_index.index_page).values(records=forged))
     result = await _audit(url, _anchors(tree))
-    assert [(d.table, d.key, d.field, d.found) for d in result.differences] == [
-        ("index_page", f"leaf_index=2, document=0, key=0x{key.hex()}", "digest", "missing"),
-        ("index_page", f"leaf_index=2, document=7, key=0x{key.hex()}", "digest", "present"),
-    ]
+    ((table, place, field),) = _named(result)
+    assert (table, field) == ("index_page", "records")
+    assert place.startswith("segment=1, first=0x")
+    (difference,) = result.differences
+    assert difference.replayed == "0x" + (key + bytes(5) + b"\2" + bytes(2)).hex()
+    assert difference.found == "0x" + (key + bytes(5) + b"\2" + b"\0\7").hex()
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "field", "value", "key"),
+    [
+        (leaf_run, leaf_run.c.first_leaf == 3, "call", 9, "first_leaf=3"),
+        (leaf_run, leaf_run.c.first_leaf == 3, "first_item", 1, "first_leaf=3"),
+        (leaf_run, leaf_run.c.first_leaf == 0, "width", 4, "first_leaf=0"),
+        (leaf_run, leaf_run.c.first_leaf == 3, "width", 1, "first_leaf=3"),
+        (accepted, accepted.c.call == 1, "width", 2, "call=1"),
+        (entry_pack, entry_pack.c.call == 1, "width", 4, "call=1, first_item=0"),
+        (entry_pack, entry_pack.c.call == 1, "entries", b"\0\7broken", "call=1, first_item=0"),
+        (log_index.index_segment, True, "first_leaf", 1, "segment=1"),
+        (log_index.index_segment, True, "end_leaf", 9, "segment=1"),
+    ],
+)
+async def test_an_altered_field_is_named_alone(
+    ledger: tuple[Database, str, Tree], table: Table, where: Any, field: str, value: object, key: str
+) -> None:
+    database, url, tree = ledger
+    async with database.write() as connection:
+        await connection.execute(update(table).where(where).values({field: value}))
+    assert _named(await _audit(url, _anchors(tree))) == {(table.name, key, field)}
+
+
+@pytest.mark.parametrize("table", [leaf_run, entry_pack, log_index.index_segment, log_tiles.tile])
+async def test_rows_that_were_deleted_are_missed(ledger: tuple[Database, str, Tree], table: Table) -> None:
+    database, url, tree = ledger
+    async with database.write() as connection:
+        await connection.execute(delete(table))
+    assert (await _audit(url, _anchors(tree))).differences
+
+
+def _named(result: LogAudit) -> set[tuple[str, str, str]]:
+    return {(d.table, d.key, d.field) for d in result.differences}
 
 
 async def test_a_foreign_root_on_chain_is_a_difference(ledger: tuple[Database, str, Tree]) -> None:
