@@ -54,8 +54,6 @@ async def _plans(database: Database, ask: Callable[[AsyncConnection], Awaitable[
     """The plan of every statement that asking runs."""
     statements: list[tuple[str, Any]] = []
     async with database.read() as connection:
-        raw = await connection.get_raw_connection()
-
         def before(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
             statements.append((statement, parameters))
 
@@ -66,11 +64,10 @@ async def _plans(database: Database, ask: Callable[[AsyncConnection], Awaitable[
             await ask(connection)
         finally:
             event.remove(engine, "before_cursor_execute", before)
-        assert raw is not None
         found = []
         for statement, parameters in statements:
             plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            found += [str(row[3]) for row in plan.all()]
+            found += [str(row._mapping["detail"]) for row in plan.all()]
     return found
 
 
