@@ -54,6 +54,7 @@ async def _plans(database: Database, ask: Callable[[AsyncConnection], Awaitable[
     """The plan of every statement that asking runs."""
     statements: list[tuple[str, Any]] = []
     async with database.read() as connection:
+
         def before(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
             statements.append((statement, parameters))
 
