@@ -55,7 +55,7 @@ def test_tampering_is_named(story: tuple[subprocess.CompletedProcess[str], Path]
     details = [c["detail"] for c in _document(story)["claims"] if c["chapter"].startswith("7")]
     assert details[0] == "document: DOCUMENT_DIGEST"
     assert details[1]
-    assert details[2] == "entry[leaf_index=0].document_digest"
+    assert details[2] == "entry_pack[call=1, first_item=0].entries"
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 
 from silkledger.audit.databases import Databases
-from silkledger.audit.replay import Audited, replay_ledger
+from silkledger.audit.replay import Audited, Means, replay_ledger
 from silkledger.audit.report import Report
 from silkledger.cli.demo.cast import Stage, documents
 from silkledger.cli.demo.chapter_trust import final_block
 from silkledger.cli.output import block_text
+from silkledger.cli.vault_terms import ServiceTerms
 from silkledger.evm.engines import profile_named
 from silkledger.values import StatementId
 
@@ -25,6 +26,7 @@ async def replay(stage: Stage, databases: Databases | None = None, node_url: str
         node_url or file.node_url,
         databases or Databases.embedded(stage.data),
         lambda _steps, _total: None,
+        means=Means(terms=ServiceTerms()),
     )
 
 

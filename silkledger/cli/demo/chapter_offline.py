@@ -81,11 +81,10 @@ async def change_a_byte_of_a_database_row(stage: Stage) -> None:
     copy = stage.evidence / "changed-ledger.sqlite3"
     _copy_database(stage.data / "services" / "ledger" / "db.sqlite3", copy)
     with sqlite3.connect(copy) as connection:
-        (seq,) = connection.execute("SELECT seq FROM leaf WHERE leaf_index = 0").fetchone()
-        query = "SELECT document_digest FROM entry WHERE seq = ?"
-        (digest,) = connection.execute(query, (seq,)).fetchone()
-        update = "UPDATE entry SET document_digest = ? WHERE seq = ?"
-        connection.execute(update, (_flip(bytes(digest), 7), seq))
+        query = "SELECT p.rowid, p.entries FROM entry_pack p JOIN leaf_run USING (call) WHERE first_leaf = 0"
+        row, entries = connection.execute(query).fetchone()
+        update = "UPDATE entry_pack SET entries = ? WHERE rowid = ?"
+        connection.execute(update, (_flip(bytes(entries), 120), row))
     connection.close()
     files = stage.data / "auditors-node"
     shutil.copytree(stage.data / "chain", files)
@@ -100,7 +99,7 @@ async def change_a_byte_of_a_database_row(stage: Stage) -> None:
     named = [(d.table, d.key, d.field) for d in report.differences]
     stage.narrator.claim(
         "one byte of a database row was changed, and the replay names table, key and field",
-        named == [("entry", "leaf_index=0", "document_digest")],
+        [(table, field) for table, _, field in named] == [("entry_pack", "entries")],
         ", ".join(f"{table}[{key}].{field}" for table, key, field in named),
     )
 
