@@ -127,11 +127,13 @@ class IndexAudit:
             self._name_bounds(segments, ends, rows.size)
         for documents in self._manifests.values():
             self._found.differences += documents.named()
-        await self._name_missing()
+        await self._name_missing(damaged)
         return self._found
 
-    async def _name_missing(self) -> None:
-        """What came from a mirror without its documents MUST be listed as such, and nothing else."""
+    async def _name_missing(self, damaged: set[int]) -> None:
+        """What came from a mirror without its documents MUST be listed as such, and nothing else. While
+        leaves are damaged nobody knows whether one of them is a manifest that is listed: those are let be.
+        """
         if self._missing:
             told = f"{self._database}: the documents of {len(self._missing)} manifest(s) of the log"
             self._found.unavailable.append(told)
@@ -139,6 +141,8 @@ class IndexAudit:
             return
         listed = {bytes(row.manifest) for row in await self._live.execute(undocumented.select())}
         for manifest in sorted(self._missing ^ listed):
+            if manifest not in self._missing and damaged:
+                continue
             words = ("present", "missing") if manifest in self._missing else ("absent", "present")
             self._differs(undocumented.name, f"manifest={shown(manifest)}", ROW, *words)
 
