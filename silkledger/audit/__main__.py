@@ -33,7 +33,8 @@ HTML_FILE: Final = "report.html"
 """Both written into the work directory."""
 
 
-async def _replay(job: Mapping[str, Any]) -> dict[str, Any]:
+def _audited(job: Mapping[str, Any]) -> Audited:
+    """Raises: KeyError, TypeError, ValueShapeError for a job that does not say what is audited."""
     told = job["network"]
     network = Network(
         told["chain_id"],
@@ -41,7 +42,10 @@ async def _replay(job: Mapping[str, Any]) -> dict[str, Any]:
         Address.from_hex(told["directory"]),
         {name: Address.from_hex(address) for name, address in told["contracts"].items()},
     )
-    audited = Audited(network, profile_named(job["engine"]), job["origin"], job["log_verifier_key"])
+    return Audited(network, profile_named(job["engine"]), job["origin"], job["log_verifier_key"])
+
+
+async def _replay(audited: Audited, job: Mapping[str, Any]) -> dict[str, Any]:
     databases = Databases(tuple((name, url) for name, url in job["databases"]))
     work = Path(job["work"])
     done = 0
@@ -78,9 +82,10 @@ def main() -> int:
     """Exit status."""
     try:
         job = json.loads(sys.stdin.readline())
+        audited = _audited(job)  # a bad job is told, however soon stdin ends
         os.nice(int(job.get("nice", 0)))
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-        result = asyncio.run(_replay(job))
+        result = asyncio.run(_replay(audited, job))
     except (KeyError, TypeError, ValueError, ValueShapeError, WorkRefused, DatabaseInUse) as error:
         _tell({"error": type(error).__name__, "detail": str(error)})
         return 2
