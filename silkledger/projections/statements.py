@@ -2,12 +2,12 @@
 
 `accepted` is one row for each accepted call, `entry_pack` its statements exactly as received, `leaf_run` says
 which of them the log put where. Nothing here changes after it was written, and no column repeats what a
-statement says: an auditor who has the leaves recomputes all that a reader is shown with `row_of`.
+statement says: whoever reads parses the bytes (`parse_entry`), as an auditor who has the leaves does.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from silkledger.log.tiles import decode_bundle, encode_bundle
 from silkledger.manifest import SignedManifest, is_manifest, parse_manifest
 from silkledger.statement import SignedStatement, parse_statement
-from silkledger.values import Did
 
 metadata = MetaData()
 
@@ -81,41 +80,9 @@ DOCUMENT_PACK: Final = 512
 """Most documents of a manifest's pack."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatementRow:
-    """What the log says about one leaf. A manifest as a whole has no document digest: it is empty."""
-
-    leaf_index: int
-    statement_id: bytes
-    document_digest: bytes
-    issuer: str
-    subject: str
-    document_type: str
-    supersedes: bytes | None
-
-
 def parse_entry(raw: bytes) -> SignedStatement | SignedManifest:
     """A leaf's bytes. Raises: StatementError for what is neither."""
     return parse_manifest(raw) if is_manifest(raw) else parse_statement(raw)
-
-
-def audience_of(raw: bytes) -> tuple[Did, ...]:
-    """Who may read the entry beside its issuer, auditors and the operator."""
-    return parse_entry(raw).audience
-
-
-def row_of(leaf_index: int, raw: bytes) -> StatementRow:
-    """What the leaf's bytes say. Raises: StatementError for bytes that are neither statement nor manifest."""
-    item = parse_entry(raw)
-    return StatementRow(
-        leaf_index,
-        bytes(item.id),
-        bytes(item.digest) if isinstance(item, SignedStatement) else b"",
-        str(item.issuer),
-        item.subject,
-        str(item.document_type),
-        None if item.supersedes is None else bytes(item.supersedes),
-    )
 
 
 def packs(call: int, raws: Sequence[bytes]) -> list[tuple[int, int, int, bytes]]:
@@ -175,18 +142,3 @@ async def runs_from(connection: AsyncConnection, leaf: int, limit: int = 64) -> 
     rows = (await connection.execute(query.order_by(leaf_run.c.first_leaf).limit(limit))).all()
     runs = [Run(*row) for row in rows]
     return [run for run in runs if run.end_leaf > leaf]
-
-
-async def stored_leaves(connection: AsyncConnection, first: int = 0) -> AsyncIterator[tuple[int, bytes]]:
-    """(leaf index, bytes) as the database has them, in log order from leaf `first`.
-
-    Stops being consecutive where the database is damaged: whoever reads compares the indices.
-    """
-    at = first
-    while runs := await runs_from(connection, at):
-        for run in runs:
-            skip = max(0, at - run.first_leaf)
-            items = await entries_of(connection, run.call, run.first_item + skip, run.first_item + run.width)
-            for offset, raw in enumerate(items, run.first_leaf + skip):
-                yield offset, raw
-            at = run.end_leaf
