@@ -20,7 +20,7 @@ from silkledger.evidence.header import Header, ValidatorsProof
 from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.qbft import extra_data_of, verify_contract_seals
 from silkledger.evidence.reasons import Reason
-from silkledger.evidence.state import verify_account, verify_slot
+from silkledger.evidence.state import AccountState, verify_account, verify_slot
 from silkledger.values import Address
 
 MAX_VALIDATORS: Final = 256
@@ -56,6 +56,20 @@ class Followed:
     """Whether every header after `start` is the sealed child of the one before."""
 
 
+def account_at(header: Header, proof: Sequence[bytes], rules: ContractRules) -> AccountState:
+    """The validators' contract at the end of `header`, from the proof of its account.
+
+    Raises:
+        EvidenceInvalid: VALIDATOR_CONTRACT, and what `verify_account` raises.
+    """
+    account = verify_account(header.state_root, rules.address, proof)
+    if account.code_hash != rules.code_hash:
+        raise EvidenceInvalid(
+            Reason.VALIDATOR_CONTRACT, f"at block {header.number} {rules.address} has other code, or none"
+        )
+    return account
+
+
 def validators_at(header: Header, proof: ValidatorsProof, rules: ContractRules) -> frozenset[Address]:
     """The validators of the block after `header`.
 
@@ -63,13 +77,9 @@ def validators_at(header: Header, proof: ValidatorsProof, rules: ContractRules) 
     every item, none zero, none twice, none missing.
 
     Raises:
-        EvidenceInvalid: VALIDATOR_CONTRACT, VALIDATOR_SET, and what the state proofs raise.
+        EvidenceInvalid: VALIDATOR_SET, and what `account_at` and the state proofs raise.
     """
-    account = verify_account(header.state_root, rules.address, proof.account)  # (1)
-    if account.code_hash != rules.code_hash:
-        raise EvidenceInvalid(
-            Reason.VALIDATOR_CONTRACT, f"at block {header.number} {rules.address} has other code, or none"
-        )
+    account = account_at(header, proof.account, rules)  # (1)
     length = verify_slot(account.storage_root, rules.slot, proof.slots[0]) if proof.slots else 0  # (2)
     if not 0 < length <= MAX_VALIDATORS or len(proof.slots) != length + 1:
         raise EvidenceInvalid(

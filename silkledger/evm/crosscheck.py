@@ -37,7 +37,6 @@ from silkledger.evm.port import (
     Block,
     FullBlock,
     Node,
-    NodeError,
     NodeLied,
     NodesDisagree,
     NodeUnavailable,
@@ -235,15 +234,18 @@ class CrossCheckedNode:
 
     async def _first(self, question: Callable[[Node], Awaitable[T]]) -> T:
         """The answer of the preferred node that gives one. What it says is that node's word alone."""
-        failed: list[NodeError] = []
+        return (await self._first_of(question))[1]
+
+    async def _first_of(self, question: Callable[[Node], Awaitable[T]]) -> tuple[Member, T]:
+        failed: list[str] = []
         for member in self._by_preference():
             try:
-                return await question(member.node)
+                return member, await question(member.node)
             except NodeUnavailable as error:
-                failed.append(NodeUnavailable(f"node {member.name}: {error}"))
+                failed.append(f"node {member.name}: {error}")
             except NodeLied as error:
                 raise NodeLied(f"node {member.name}: {error}") from error
-        raise failed[0] if failed else NodeUnavailable(self._said())
+        raise NodeUnavailable("; ".join(failed) or self._said())
 
     async def transaction_receipt(self, tx_hash: TxHash) -> TransactionReceipt | None:
         return await self._first(lambda node: node.transaction_receipt(tx_hash))
@@ -261,7 +263,9 @@ class CrossCheckedNode:
         return await self._first(lambda node: node.call(to, data, block))
 
     async def get_proof(self, address: Address, slots: Sequence[int], block: int) -> AccountProof:
-        return await self._first(lambda node: node.get_proof(address, slots, block))
+        """From the first node that still has that state. A proof needs no second node: it is verified."""
+        member, proof = await self._first_of(lambda node: node.get_proof(address, slots, block))
+        return replace(proof, told_by=member.name)
 
     async def close(self) -> None:
         self._heads.close()

@@ -153,6 +153,8 @@ class JsonRpcNode:
     async def get_proof(self, address: Address, slots: Sequence[int], block: int) -> AccountProof:
         keys = ["0x" + slot.to_bytes(32, "big").hex() for slot in slots]
         result = await self._ask("eth_getProof", str(address), keys, hex(block))
+        if result is None:
+            raise NodeUnavailable(f"the node has no state of block {block} (any more)")
         with _shape("proof"):
             fields = _mapping(result, "proof")
             storage = fields.get("storageProof")

@@ -11,10 +11,11 @@ from silkledger.evidence.header import EngineKind
 from silkledger.evidence.trust_roots import TrustRoots, TrustRootsError
 from silkledger.evm.crosscheck import CrossCheckedNode
 from silkledger.evm.engines import EngineProfile
+from silkledger.evm.follower import SealCheck
 from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.node_standing import NodeStanding, NodeTrouble
 from silkledger.evm.port import Node
-from silkledger.evm.seals import SealedLineage, SealsNotFollowed
+from silkledger.evm.seals import seal_check
 from silkledger.runtime.db import Database
 from silkledger.runtime.health import HealthCheck
 from silkledger.runtime.settings import SettingsError, variable_of
@@ -87,7 +88,7 @@ def open_node(settings: NodeSettings, profile: EngineProfile, metrics: Metrics |
 
 def seals_of(
     settings: NodeSettings, profile: EngineProfile, database: Database, node: Node
-) -> SealedLineage | None:
+) -> SealCheck | None:
     """What checks the seals of the engine's blocks; None on an engine without seals.
 
     Raises:
@@ -108,10 +109,7 @@ def seals_of(
     genesis, directory = BlockHash.from_hex(settings.genesis_hash), Address.from_hex(settings.directory)
     if told != (settings.chain_id, genesis, directory, profile.header_kind):
         raise SettingsError({name: "is of another network, or of another engine"})
-    try:
-        return SealedLineage.under(roots, database, node)
-    except SealsNotFollowed as error:
-        raise SettingsError({name: str(error)}) from None
+    return seal_check(roots, database, node)
 
 
 def node_checks(node: Node) -> dict[str, HealthCheck]:

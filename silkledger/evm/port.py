@@ -98,6 +98,8 @@ class AccountProof:
     account_proof: tuple[bytes, ...]
     storage_proofs: dict[int, tuple[bytes, ...]]
     """Storage slot to its trie nodes."""
+    told_by: str = field(default="", compare=False)
+    """Which of several nodes gave it; for reports only."""
 
 
 class Node(Protocol):

@@ -14,47 +14,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
-
-from sqlalchemy import select
+from typing import Final
 
 from silkledger.evidence import lineage
+from silkledger.evidence.contract_lineage import ContractRules
 from silkledger.evidence.errors import EvidenceInvalid
-from silkledger.evidence.header import EngineKind, Header, decode_header
+from silkledger.evidence.header import Header
 from silkledger.evidence.lineage import Lineage, ValidatorRules
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
-from silkledger.evm.follower import FollowerHalted
-from silkledger.evm.port import Block, FullBlock, NodeLied
-from silkledger.evm.tables import CHAIN_BLOCK
+from silkledger.evm.contract_seals import ContractSeals
+from silkledger.evm.follower import SealCheck
+from silkledger.evm.port import FullBlock, Node
+from silkledger.evm.seal_refusals import ArchiveUnsealed, SealsRefused
+from silkledger.evm.sealed_archive import GenesisSource, archived_headers, genesis_header
 from silkledger.runtime.db import Database
 from silkledger.values import BlockHash, BlockRef
+
+__all__ = ["ArchiveUnsealed", "SealedLineage", "SealsRefused", "seal_check"]
 
 _ARCHIVED_AT_ONCE: Final = 500
 """Headers read from the archive in one query."""
 
 
-class SealsRefused(NodeLied):
-    """A block is not sealed as it must be. `reason` is the code (docs/formats/verdict.md)."""
+def seal_check(roots: TrustRoots, database: Database, node: Node) -> SealCheck:
+    """By the rules and pinned blocks of trust roots of a QBFT network.
 
-    def __init__(self, block: FullBlock, refusal: EvidenceInvalid) -> None:
-        source = f" of node {block.told_by}" if block.told_by else ""
-        super().__init__(f"block {block.header.number}{source}: {refusal}")
-        self.reason = refusal.reason
-
-
-class ArchiveUnsealed(FollowerHalted):
-    """A block in the archive is not sealed under the rules given: other rules, or an altered database."""
-
-
-class SealsNotFollowed(ValueError):
-    """The seals of such a network cannot be checked here."""
-
-
-class GenesisSource(Protocol):
-    """Where the genesis header is read (`silkledger.evm.port.Node`)."""
-
-    async def block(self, number: int) -> Block: ...
+    Raises:
+        ValueError: the trust roots are of an engine without seals.
+    """
+    if isinstance(roots.rules, ContractRules):
+        return ContractSeals(database, node, roots.genesis_hash, roots.rules, roots.pinned_blocks)
+    if roots.rules is None:
+        raise ValueError("the engine of these trust roots has no seals")
+    return SealedLineage(database, node, roots.genesis_hash, roots.rules, roots.pinned_blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +59,7 @@ class _Known:
 
 
 class SealedLineage:
-    """Checks the seals of blocks that follow a head. For one follower."""
+    """Checks the seals of blocks that follow a head, where headers carry the validators. For one follower."""
 
     def __init__(
         self,
@@ -84,19 +77,6 @@ class SealedLineage:
         self._known: tuple[_Known, ...] = ()
         """After the last head asked about, and after the blocks checked on top of it."""
 
-    @classmethod
-    def under(cls, roots: TrustRoots, database: Database, node: GenesisSource) -> SealedLineage:
-        """By the rules and pinned blocks of trust roots of a QBFT network in header mode.
-
-        Raises:
-            SealsNotFollowed: the engine has no seals, or a contract names the validators.
-        """
-        if not isinstance(roots.rules, ValidatorRules):
-            raise SealsNotFollowed(
-                "while following, seals are checked only where headers carry the validators"
-            )
-        return cls(database, node, roots.genesis_hash, roots.rules, roots.pinned_blocks)
-
     async def check(self, head: BlockRef, blocks: Sequence[FullBlock]) -> None:
         """`blocks` follow `head`, which is in the archive, or is genesis.
 
@@ -112,7 +92,7 @@ class SealedLineage:
                 self._check_pin(block.header)
                 state = lineage.advance(state, block.header, self._rules)
             except EvidenceInvalid as refusal:
-                raise SealsRefused(block, refusal) from refusal
+                raise SealsRefused.of(block.header.number, block.told_by, refusal) from refusal
             await asyncio.sleep(0)  # signatures take long: others in this process get their turn
         self._known = (known, _Known(blocks[-1].header.ref, state))
 
@@ -133,28 +113,26 @@ class SealedLineage:
     async def _start(self, number: int) -> _Known:
         """The newest point at or below `number` from which votes can be counted."""
         epoch = number - number % self._rules.epoch_length
-        header = (await self._archived(epoch, epoch))[0] if epoch else await self._genesis_header()
+        header = (
+            (await archived_headers(self._database, epoch, epoch))[0]
+            if epoch
+            else await genesis_header(self._node, self._genesis)
+        )
         try:
             begin = _Known(header.ref, lineage.start(header, self._rules))
         except EvidenceInvalid as refusal:
             raise ArchiveUnsealed(f"block {epoch}: {refusal}") from refusal
         for known in reversed(self._known):
             if epoch < known.block.number <= number:
-                (archived,) = await self._archived(known.block.number, known.block.number)
+                (archived,) = await archived_headers(self._database, known.block.number, known.block.number)
                 if archived.hash == known.block.hash:
                     return known
         return begin
 
-    async def _genesis_header(self) -> Header:
-        header = (await self._node.block(0)).header
-        if header.hash != self._genesis:
-            raise NodeLied(f"the genesis header hashes to {header.hash}, not to the pinned {self._genesis}")
-        return header
-
     async def _count(self, start: _Known, last: int) -> _Known:
         """On through the archive."""
         state, block = start.state, start.block
-        for header in await self._archived(block.number + 1, last):
+        for header in await archived_headers(self._database, block.number + 1, last):
             try:
                 state = lineage.advance(state, header, self._rules)
             except EvidenceInvalid as refusal:
@@ -162,15 +140,3 @@ class SealedLineage:
             block = header.ref
         await asyncio.sleep(0)
         return _Known(block, state)
-
-    async def _archived(self, first: int, last: int) -> list[Header]:
-        columns = CHAIN_BLOCK.c
-        query = select(columns.header).where(columns.number.between(first, last)).order_by(columns.number)
-        async with self._database.read() as conn:
-            raws = [bytes(row.header) for row in await conn.execute(query)]
-        if len(raws) != last - first + 1:
-            raise ArchiveUnsealed(f"the archive has {len(raws)} of the blocks {first} to {last}")
-        try:
-            return [decode_header(raw, EngineKind.QBFT) for raw in raws]
-        except EvidenceInvalid as refusal:
-            raise ArchiveUnsealed(f"blocks {first} to {last}: {refusal}") from refusal

@@ -44,6 +44,8 @@ class NodeProxy:
         """Blocks by which the node is behind the network: it knows nothing of newer ones."""
         self.distort: Callable[[str, Any], Any] = lambda method, result: result
         """What is told instead of a result, by the method that was called."""
+        self.own: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda call: None
+        """The reply to a call, without its id, that the node is not asked for; None: ask it."""
         self.spoilt: Counter[Fault] = Counter()
         self.url = ""
 
@@ -101,6 +103,15 @@ class NodeProxy:
         return reply | {"result": self.distort(call["method"], reply["result"])}
 
     async def _ask(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        own = [self.own(call) for call in calls]
+        asked = [call for call, reply in zip(calls, own, strict=True) if reply is None]
+        replies = iter(await self._upstream_replies(asked) if asked else [])
+        return [
+            next(replies) if reply is None else {"jsonrpc": "2.0", "id": call["id"]} | reply
+            for call, reply in zip(calls, own, strict=True)
+        ]
+
+    async def _upstream_replies(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not self.lag:
             return await self._forward(calls)
         number = int((await self._forward([_call("eth_blockNumber")]))[0]["result"], 16)

@@ -29,7 +29,7 @@ from silkledger.evm.port import AccountProof, Block, FullBlock
 from silkledger.values import Address
 
 MIX_HASH = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
-PARENT, COINBASE, DIFFICULTY, NUMBER, EXTRA_DATA, MIX, NONCE = 0, 2, 7, 8, 12, 13, 14
+PARENT, COINBASE, STATE_ROOT, DIFFICULTY, NUMBER, EXTRA_DATA, MIX, NONCE = 0, 2, 3, 7, 8, 12, 13, 14
 """Positions in the header's list."""
 
 

@@ -2,7 +2,8 @@
 
 **Not a network.** As `qbft_chain.py`, but with Besu's validator selection mode "contract": headers name no
 validators and carry no vote; who seals block n+1 is what the contract answers at the end of block n. State
-and its proofs are the node's. Deterministic keys, signatures by RFC 6979.
+and its proofs are the node's, but for blocks before the contract was created: these have the state of the
+block that created it, as if it stood in the genesis file. Deterministic keys, signatures by RFC 6979.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from tests.support.qbft_chain import (
     NONCE,
     NUMBER,
     PARENT,
+    STATE_ROOT,
     Turn,
     Validator,
     in_order,
@@ -151,12 +153,29 @@ def _extra_data(round_: int, seals: Sequence[bytes]) -> bytes:
     return encoded
 
 
+async def raw_headers(node: JsonRpcNode, since: int, last: int) -> list[bytes]:
+    """The node's headers 0 to `last`; up to block `since` with its state. Block 0 is made of block 1's
+    header: engines differ there."""
+    raw = [block.header.raw for block in await node.full_blocks(1, last)]
+    state = rlp.decode(raw[since - 1])[STATE_ROOT]
+    made: list[bytes] = []
+    for number in range(last + 1):
+        items = rlp.decode(raw[max(number, 1) - 1])
+        items[NUMBER] = rlp.sedes.big_endian_int.serialize(number)
+        if number < since:
+            items[STATE_ROOT] = state
+        made.append(encode_raw(items))
+    return made
+
+
 class ContractSealedNode:
     """The embedded chain's node, answering with headers sealed in contract mode."""
 
-    def __init__(self, node: JsonRpcNode, headers: Sequence[Header]) -> None:
+    def __init__(self, node: JsonRpcNode, headers: Sequence[Header], since: int) -> None:
         self._node = node
         self.headers = list(headers)
+        self.since = since
+        """The block whose state those before it have as well."""
 
     @classmethod
     async def over(
@@ -168,16 +187,14 @@ class ContractSealedNode:
         turns: Mapping[int, Turn] | None = None,
     ) -> ContractSealedNode:
         """Seal blocks 0 to `last`; `known` are all who ever validate. Before the contract was created its
-        first validators seal: only a block from then on can be pinned."""
-        raw = [block.header.raw for block in await node.full_blocks(1, last)]
-        items = rlp.decode(raw[0])
-        items[NUMBER] = b""
+        first validators seal."""
+        raw = await raw_headers(node, contract.block, last)
         keys = {bytes(validator.address): validator for validator in known}
         sets = [
             [keys[address] for address in await contract.members(max(number, contract.block))]
             for number in range(last + 1)
         ]
-        return cls(node, seal([encode_raw(items), *raw], sets, turns))
+        return cls(node, seal(raw, sets, turns), contract.block)
 
     def network(self, network: Network) -> Network:
         """`network` with this chain's genesis."""
@@ -192,4 +209,4 @@ class ContractSealedNode:
         return [replace(block, header=self.headers[block.header.number]) for block in blocks]
 
     async def get_proof(self, address: Address, slots: Sequence[int], block: int) -> AccountProof:
-        return await self._node.get_proof(address, slots, block)
+        return await self._node.get_proof(address, slots, max(block, self.since))

@@ -15,6 +15,7 @@ from silkledger.evidence.contract_lineage import ContractRules
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.lineage import ValidatorRules
 from silkledger.evidence.trust_roots import TrustRoots
+from silkledger.evm.contract_seals import ContractSeals
 from silkledger.evm.crosscheck import CrossCheckedNode
 from silkledger.evm.engines import ANVIL, BESU_QBFT
 from silkledger.evm.node import JsonRpcNode
@@ -139,11 +140,10 @@ async def test_trust_roots_of_another_network_are_refused(
         seals_of(settings, BESU_QBFT, database, FakeNode())
 
 
-async def test_validators_of_a_contract_are_not_followed_yet(database: Database, tmp_path: Path) -> None:
+async def test_validators_of_a_contract_are_followed_by_proofs(database: Database, tmp_path: Path) -> None:
     rules = ContractRules(Address(b"\x01" * 20), bytes(32), 0)
     settings = Settings("http://one", trust_roots_file=trust_roots(tmp_path, rules=rules))
-    with pytest.raises(SettingsError, match="only where headers carry the validators"):
-        seals_of(settings, BESU_QBFT, database, FakeNode())
+    assert isinstance(seals_of(settings, BESU_QBFT, database, FakeNode()), ContractSeals)
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"\xff"])
