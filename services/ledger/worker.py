@@ -34,7 +34,7 @@ from services.ledger.wire import messages
 from services.ledger.witnessing.collecting import Witnessing
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
-from silkledger.evm.follower import Follower
+from silkledger.evm.follower import Follower, FollowerHalted
 from silkledger.evm.lane import Lane
 from silkledger.evm.lane_signer import lane_limits
 from silkledger.evm.node_setup import node_checks, seals_of
@@ -107,6 +107,15 @@ def replay_settings(parts: Parts) -> ReplaySettings:
     return ReplaySettings(job, settings.replay_directory, settings.replays_at_once)
 
 
+async def _wake_on_blocks(follower: Follower, lane: Lane) -> None:
+    """Have the lane look at each block when it is applied, rather than at its next poll."""
+    with suppress(FollowerHalted):
+        head = follower.head
+        while True:
+            head = await follower.next_block(head)
+            lane.wake()
+
+
 def assemble(parts: Parts) -> Assembled:
     """Wire the ledger. Starts nothing. Raises: SettingsError."""
     settings, database, profile = parts.settings, parts.database, parts.profile
@@ -121,6 +130,7 @@ def assemble(parts: Parts) -> Assembled:
     anchors = AnchorBuilders(
         parts.network, settings.origin, LogVerifierKey.of(settings.origin, parts.log_key.verifying_key)
     )
+    anchor_due = asyncio.Event()
     lane = Lane(
         database,
         parts.node,
@@ -129,6 +139,7 @@ def assemble(parts: Parts) -> Assembled:
         parts.signer,
         {**anchors.builders(), **relay_builders(parts.network)},
         limits=lane_limits(settings, settings.mode),
+        noted=anchor_due.set,
     )
     queue = Queue(settings.pending_limit)
 
@@ -139,14 +150,22 @@ def assemble(parts: Parts) -> Assembled:
     known = KnownStatements()
     leadership = Leadership(database, settings.origin, lease_seconds(settings, database.dialect))
     sequencer = Sequencer(
-        database, queue, settings.origin, parts.log_key, limits, caught_up, known, leadership
+        database,
+        queue,
+        settings.origin,
+        parts.log_key,
+        limits,
+        caught_up,
+        known,
+        leadership,
+        published=anchor_due.set,
     )
     checker = SignatureChecker(settings.verify_processes)
     admission = Admission(database, Issuers(), checker)
     acceptance = Acceptance(database, queue, known)
     ledger = Ledger(settings, database, parts.network, follower, admission, acceptance, parts.log_key, queue)
     interval_s = settings.anchor_interval_ms / 1000
-    anchoring = Anchoring(database, lane, anchors, interval_s, leadership)
+    anchoring = Anchoring(database, lane, anchors, interval_s, leadership, anchor_due)
     witnessing = Witnessing(
         database, settings.origin, settings.witnesses, leadership, interval_s, parts.metrics.registry
     )
@@ -164,7 +183,11 @@ def assemble(parts: Parts) -> Assembled:
         while not stop.is_set() and not await caught_up():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_S)
-        await lane.run(stop)
+        waking = asyncio.create_task(_wake_on_blocks(follower, lane))
+        try:
+            await lane.run(stop)
+        finally:
+            waking.cancel()
 
     replays = Runner(database, replay_settings(parts))
     audits = AuditApi(Operations(database, replays.offered, replays.wake))

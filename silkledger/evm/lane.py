@@ -45,6 +45,7 @@ from silkledger.evm.transactions import (
 from silkledger.runtime.db import Database
 from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.runtime.lease import LeaseLost
+from silkledger.runtime.waiting import first_of
 from silkledger.values import Address
 
 
@@ -68,7 +69,11 @@ class Lane:
         limits: LaneLimits | None = None,
         clock: Callable[[], float] = time.time,
         owner: str | None = None,
+        noted: Callable[[], None] = lambda: None,
     ) -> None:
+        """`noted` is called when the chain said something new of this lane's transactions, and that is
+        stored.
+        """
         self._database = database
         self._node = node
         self._profile = profile
@@ -85,6 +90,7 @@ class Lane:
         self._standby = False
         self._wakeup = asyncio.Event()
         self._problem: str | None = None
+        self._noted = noted
 
     @property
     def signer(self) -> Address:
@@ -135,7 +141,7 @@ class Lane:
                 await self.step()
             except (NodeError, SignerUnavailable, SigningFailed, DBAPIError, LeaseLost) as error:
                 self._problem = f"{type(error).__name__}: {error}"
-            await _first_of(stop, self._wakeup, self._limits.poll_s)
+            await first_of((stop, self._wakeup), self._limits.poll_s)
         try:
             await self._store.release()
         except DBAPIError as error:  # then the lease ends by itself
@@ -172,6 +178,8 @@ class Lane:
         await self._store.change(row.epoch, changes)
         if final:
             reach(Failpoint.FINALISE_COMMITTED)
+        if changes:
+            self._noted()
 
     async def _lease(self) -> LaneRow | None:
         if not self._known:
@@ -314,15 +322,6 @@ class Lane:
                 reason = f"nonce {attempt.nonce} was consumed by a transaction that this lane did not sign"
                 await self._store.freeze(row.epoch, attempt, reason)
                 self._problem = f"frozen: {reason}"
-
-
-async def _first_of(stop: asyncio.Event, wakeup: asyncio.Event, seconds: float) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in (stop, wakeup)]
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 __all__ = ["Lane", "SigningFailed"]

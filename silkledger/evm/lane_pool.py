@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from silkledger.evm import lane_store
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
-from silkledger.evm.lane import Lane, _first_of
+from silkledger.evm.lane import Lane
 from silkledger.evm.lane_types import Builders, Intent, LaneLimits
 from silkledger.evm.port import Node, NodeError
 from silkledger.evm.signer import Signer, SignerUnavailable, SigningFailed
 from silkledger.evm.tables import LANE
 from silkledger.runtime.db import Database
 from silkledger.runtime.lease import LeaseLost, release
+from silkledger.runtime.waiting import first_of
 from silkledger.values import Address
 
 SignerFor = Callable[[Address], Awaitable[Signer]]
@@ -87,7 +88,7 @@ class LanePool:
                 await self.step()
             except DBAPIError as error:
                 self._problems = {"database": f"{type(error).__name__}: {error}"}
-            await _first_of(stop, self._wakeup, self._limits.poll_s)
+            await first_of((stop, self._wakeup), self._limits.poll_s)
         try:
             async with self._database.write() as conn:
                 await release(conn, LANE, self._owner)

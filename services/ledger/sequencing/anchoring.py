@@ -30,6 +30,7 @@ from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database
 from silkledger.runtime.lease import LeaseLost
 from silkledger.runtime.telemetry import logger
+from silkledger.runtime.waiting import first_of
 
 REGISTER: Final = "log.register"
 ANCHOR: Final = "log.anchor"
@@ -38,6 +39,9 @@ ANCHOR: Final = "log.anchor"
 REGISTER_GAS: Final = 1_000_000
 ANCHOR_GAS: Final = 500_000
 """Gas limits. An anchor measures 20,000 to 50,000 for the proof, and as much for storage."""
+
+LOOK_S: Final = 1.0
+"""How often to look whether an intent is due, when nobody says so."""
 
 NO_PREDECESSOR: Final = bytes(32)
 
@@ -86,8 +90,12 @@ class AnchorBuilders:
 
 
 class Anchoring:
-    """Leaves the intents, in the process that leads the log. Says nothing about when they are included: that
-    is what the follower tells.
+    """Leaves the intents, in the process that leads the log: as soon as the log is longer than its anchor and
+    no anchor is under way, but no two within `interval_s`. Says nothing about when they are included: that is
+    what the follower tells.
+
+    `due` is set by whoever knows that an intent may be due: the log grew, or a transaction came into a block.
+    Without it, it is found after `LOOK_S`.
     """
 
     def __init__(
@@ -97,25 +105,28 @@ class Anchoring:
         builders: AnchorBuilders,
         interval_s: float,
         leadership: Leadership,
+        due: asyncio.Event,
     ) -> None:
         self._database = database
         self._lane = lane
         self._builders = builders
         self._interval_s = interval_s
         self._leadership = leadership
+        self._due_bell = due
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
+            self._due_bell.clear()
+            left = False
             try:
-                await self.step()
+                left = await self.step()
             except LeaseLost:
                 continue
             except (DBAPIError, LaneFull) as error:
                 logger().warning("anchoring_delayed", why=type(error).__name__)
-            try:
-                await asyncio.wait_for(stop.wait(), self._interval_s)
-            except TimeoutError:
-                continue
+            if left:
+                await first_of((stop,), self._interval_s)
+            await first_of((stop, self._due_bell), LOOK_S)
 
     async def step(self) -> bool:
         """Leave an intent if one is due; True if it did.

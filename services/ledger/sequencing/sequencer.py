@@ -82,7 +82,9 @@ class Sequencer:
         caught_up: Callable[[], Awaitable[bool]],
         known: KnownStatements | None = None,
         leadership: Leadership | None = None,
+        published: Callable[[], None] = lambda: None,
     ) -> None:
+        """`published` is called after the commit of each batch that grew the log."""
         self._database = database
         self._queue = queue
         self._origin = origin
@@ -91,6 +93,7 @@ class Sequencer:
         self._caught_up = caught_up
         self._known = known or KnownStatements()
         self._leadership = leadership or Leadership(database, origin)
+        self._published = published
         self._epoch: int | None = None
         self._merging = Merging(database, self._leadership.writing)
 
@@ -172,6 +175,7 @@ class Sequencer:
             reach(Failpoint.INTEGRATE_COMMITTED)
             self._queue.taken(grown.batch.ids)
             waiting -= grown.batch.items
+            self._published()
         self._queue.counted(waiting)
         self._queue.open = True
         return 0 if grown is None else grown.batch.items

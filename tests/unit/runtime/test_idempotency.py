@@ -8,7 +8,7 @@ import pytest
 
 from silkledger.runtime.db import Database
 from silkledger.runtime.errors import RequestIdConflict, RequestInFlight
-from silkledger.runtime.idempotency import metadata, remember, replay
+from silkledger.runtime.idempotency import Remembered, RequestKey, metadata, remember, replay, replay_all
 from silkledger.values import Did
 from tests.support.postgres import *  # noqa: F403
 
@@ -49,3 +49,12 @@ async def test_a_second_commit_of_the_same_id_is_refused(database: Database) -> 
             await remember(connection, ONE, "Register", ID, b"f" * 32, b"another")
     async with database.read() as connection:
         assert await replay(connection, ONE, "Register", ID, b"f" * 32) == b"response"
+
+
+async def test_many_at_once_are_those_that_were_asked_for(database: Database) -> None:
+    key = RequestKey(str(ONE), "Register", ID.lower())
+    others = [RequestKey(str(OTHER), "Register", ID.lower()), RequestKey(str(ONE), "Relay", ID.lower())]
+    async with database.read() as connection:
+        found = await replay_all(connection, [key, *others])
+        assert found == {key: Remembered(key, b"f" * 32, b"response")}
+        assert await replay_all(connection, []) == {}, "none, and not every request ever answered"

@@ -1,0 +1,68 @@
+"""When the log is looked at for an anchor: at once when something says so, no sooner than its interval."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from services.ledger.sequencing.anchoring import LOOK_S, Anchoring
+
+INTERVAL_S = 0.2
+SOON_S = INTERVAL_S / 4
+
+
+class Looks(Anchoring):
+    """Anchoring whose looks are noted. `leaves` says which of them leave an intent."""
+
+    def __init__(self, leaves: Callable[[int], bool]) -> None:
+        unused = cast(Any, None)
+        self.bell = asyncio.Event()
+        super().__init__(unused, unused, unused, INTERVAL_S, unused, self.bell)
+        self.at: list[float] = []
+        self._leaves = leaves
+
+    async def step(self) -> bool:
+        self.at.append(asyncio.get_running_loop().time())
+        return self._leaves(len(self.at))
+
+
+@asynccontextmanager
+async def running(anchoring: Anchoring) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(anchoring.run(stop))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    yield
+    stop.set()
+    await asyncio.wait_for(task, LOOK_S)
+
+
+async def test_it_looks_at_once_when_something_says_that_an_anchor_may_be_due() -> None:
+    anchoring = Looks(lambda _: False)
+    async with running(anchoring):
+        for look in range(2, 6):
+            anchoring.bell.set()
+            await asyncio.sleep(SOON_S)
+            assert len(anchoring.at) == look
+
+
+async def test_nobody_says_so_and_it_looks_all_the_same_but_not_all_the_time() -> None:
+    anchoring = Looks(lambda _: False)
+    async with running(anchoring):
+        await asyncio.sleep(LOOK_S / 2)
+        assert len(anchoring.at) == 1
+        await asyncio.sleep(LOOK_S)
+    assert len(anchoring.at) == 2
+
+
+async def test_after_an_intent_was_left_the_interval_passes_whatever_is_said() -> None:
+    anchoring = Looks(lambda look: look == 1)
+    async with running(anchoring):
+        anchoring.bell.set()
+        await asyncio.sleep(SOON_S)
+        assert len(anchoring.at) == 1
+        await asyncio.sleep(INTERVAL_S)
+    assert len(anchoring.at) == 2, "what was said meanwhile is not forgotten"
+    assert anchoring.at[1] - anchoring.at[0] >= INTERVAL_S
