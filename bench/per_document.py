@@ -27,8 +27,8 @@ from bench.signing import A_CALL, signed_calls
 
 WARM_UP: Final = 8
 CALLS: Final = 72
-"""Of one round: some seconds, so that the wait for the last batch weighs no more than the wait for the last block
-does in a round of transactions.
+"""Of one round: some seconds, so that the wait for the last batch weighs no more than the wait for the last
+block does in a round of transactions.
 """
 ROUNDS: Final = 3
 DOCUMENTS: Final = 2_000
