@@ -20,15 +20,24 @@ AT_ONCE: Final = 200
 _LAST: Final = b"\xff" * (RECORD - KEY)
 
 # Every page that can hold a record between low and high: the last that begins at or before low, and those
-# that begin up to high.
-# CROSS JOIN keeps SQLite to this order: few keys, few segments, then pages by their index.
-_PAGES: Final = """
+# that begin up to high. Few keys, few segments, then pages by their index: neither database may take another
+# order, so SQLite is held to it by CROSS JOIN, PostgreSQL by a subquery of each pair that OFFSET keeps whole.
+_FIRST: Final = """
+coalesce((SELECT max(q.first) FROM index_page q WHERE q.segment = s.segment AND q.first <= w.low), w.low)
+"""
+_SQLITE_PAGES: Final = f"""
 SELECT w.low, p.records
 FROM wanted w CROSS JOIN index_segment s CROSS JOIN index_page p
-WHERE s.level >= 0 AND s.end_leaf > {after} AND p.segment = s.segment
- AND p.first >= coalesce(
-     (SELECT max(q.first) FROM index_page q WHERE q.segment = s.segment AND q.first <= w.low), w.low)
- AND p.first <= w.high {more}
+WHERE s.level >= 0 AND s.end_leaf > {{after}}
+ AND p.segment = s.segment AND p.first >= {_FIRST} AND p.first <= w.high {{more}}
+"""
+_POSTGRESQL_PAGES: Final = f"""
+SELECT w.low, p.records
+FROM wanted w CROSS JOIN index_segment s CROSS JOIN LATERAL (
+    SELECT i.first, i.records FROM index_page i
+    WHERE i.segment = s.segment AND i.first >= {_FIRST} AND i.first <= w.high OFFSET 0
+) p
+WHERE s.level >= 0 AND s.end_leaf > {{after}} {{more}}
 """
 
 
@@ -83,11 +92,12 @@ def _matches(page: bytes, key: bytes, low: bytes) -> list[Position]:
 async def _pages(
     connection: AsyncConnection, wanted: Sequence[tuple[bytes, bytes]], after: int, more: str
 ) -> Sequence[Any]:
-    body = _PAGES.format(after=int(after), more=more)
     if connection.dialect.name == POSTGRESQL:
+        body = _POSTGRESQL_PAGES.format(after=int(after), more=more)
         query = f"WITH wanted AS (SELECT * FROM unnest($1::bytea[], $2::bytea[]) AS u(low, high)) {body}"
         parameters: Any = ([low for low, _ in wanted], [high for _, high in wanted])
     else:
+        body = _SQLITE_PAGES.format(after=int(after), more=more)
         values = ", ".join(["(?, ?)"] * len(wanted))
         query = f"WITH wanted(low, high) AS (VALUES {values}) {body}"
         parameters = tuple(item for pair in wanted for item in pair)
