@@ -87,8 +87,9 @@ class Assembled:
 
 
 def replay_settings(parts: Parts) -> ReplaySettings:
-    """What a replay of this service is told: its own database, its own node, no key."""
+    """What a replay of this service is told: its own database, its own nodes and trust roots, no key."""
     settings, network = parts.settings, parts.network
+    roots = settings.trust_roots_file
     vkey = LogVerifierKey.of(settings.origin, parts.log_key.verifying_key)
     job = {
         "network": {
@@ -101,6 +102,8 @@ def replay_settings(parts: Parts) -> ReplaySettings:
         "origin": settings.origin,
         "log_verifier_key": str(vkey),
         "node_url": settings.node_url,
+        "node_agreement": settings.node_agreement,
+        "trust_roots": None if roots is None else roots.read_text("utf-8"),
         "databases": [["ledger", settings.database_url]],
         "processes": settings.replay_processes,
     }

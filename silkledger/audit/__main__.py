@@ -21,10 +21,11 @@ from silkledger.audit.databases import Databases
 from silkledger.audit.page import page
 from silkledger.audit.replay import Audited, Means, replay_ledger
 from silkledger.audit.work import WorkRefused
+from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evm.contracts import ContractMismatch, Network
 from silkledger.evm.engines import profile_named
 from silkledger.evm.follower import FollowerHalted
-from silkledger.evm.port import NodeError
+from silkledger.evm.port import NodeError, NodeUnavailable
 from silkledger.runtime.db import DatabaseInUse
 from silkledger.values import Address, BlockHash, ValueShapeError
 
@@ -42,7 +43,9 @@ def _audited(job: Mapping[str, Any]) -> Audited:
         Address.from_hex(told["directory"]),
         {name: Address.from_hex(address) for name, address in told["contracts"].items()},
     )
-    return Audited(network, profile_named(job["engine"]), job["origin"], job["log_verifier_key"])
+    text = job.get("trust_roots")
+    roots = None if text is None else TrustRoots.from_json(text)
+    return Audited(network, profile_named(job["engine"]), job["origin"], job["log_verifier_key"], roots)
 
 
 async def _replay(audited: Audited, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +58,7 @@ async def _replay(audited: Audited, job: Mapping[str, Any]) -> dict[str, Any]:
         done += steps
         _tell({"done": done, "total": total})
 
-    means = Means(work, job["processes"])
+    means = Means(work, job["processes"], agreement=job.get("node_agreement"))
     report = await replay_ledger(audited, job["node_url"], databases, advance, None, job["upto"], means)
     await asyncio.to_thread((work / JSON_FILE).write_text, report.to_json(), "utf-8")
     await asyncio.to_thread((work / HTML_FILE).write_text, page(report), "utf-8")
@@ -90,7 +93,8 @@ def main() -> int:
         _tell({"error": type(error).__name__, "detail": str(error)})
         return 2
     except (FollowerHalted, ContractMismatch, NodeError) as error:
-        _tell({"error": type(error).__name__, "detail": str(error)})
+        kind = NodeUnavailable if isinstance(error, NodeUnavailable) else type(error)
+        _tell({"error": kind.__name__, "detail": str(error)})
         return 1
     _tell({"result": result})
     return 0

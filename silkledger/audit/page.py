@@ -8,9 +8,16 @@ from html import escape
 from typing import Final
 
 from silkledger.audit.report import Anchoring, Report, Span
+from silkledger.evidence.verdict import Assurance
 
 BARS: Final = 48
 """Spans that the timeline shows at most."""
+
+ASSURANCES: Final = {
+    Assurance.SEALED_BY_QUORUM: "sealed by a quorum of the validators (SEALED_BY_QUORUM)",
+    Assurance.ENGINE_WITHOUT_SEALS: "engine without seals (ENGINE_WITHOUT_SEALS): development only",
+    Assurance.UNSPECIFIED: "commit seals not checked (UNSPECIFIED)",
+}
 
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
@@ -28,6 +35,7 @@ def page(report: Report) -> str:
     last = report.last
     facts = [
         ("chain", f"{report.chain_id}, genesis {report.genesis_hash}"),
+        ("assurance", ASSURANCES[report.assurance]),
         ("last final block", f"{last.number} ({_time(last.time)}), {last.hash}"),
         ("replayed", f"{report.events} events, {report.entries} log entries, {report.anchors} anchors"),
         ("report digest", report.digest),

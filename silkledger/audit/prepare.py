@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Table
 
 from silkledger.audit.digest import Values, block_digest
+from silkledger.audit.sealing import SealedBlock, Sealing, sealed_blocks
 from silkledger.evm.contracts import Network, events_of
 from silkledger.evm.follower_store import block_row, transaction_rows
-from silkledger.evm.port import FullBlock
+from silkledger.evm.port import AccountProof, FullBlock
 from silkledger.evm.tables import CHAIN_BLOCK, CHAIN_TX
 from silkledger.evm.verify import verify_block, verify_links
 from silkledger.projections.accreditations import AccreditationsProjector
@@ -61,15 +63,24 @@ class Prepared:
     """(block, kind of event, how many)"""
     weight: int
     """Transactions and events in them: how much work the blocks were."""
+    sealed: list[SealedBlock]
+    """The blocks with their seals; empty where no seals are verified."""
 
 
-def prepare(network: Network, blocks: Sequence[FullBlock]) -> Prepared:
-    """Verify the blocks (links, bloom, receipts and transactions roots), decode and project their events.
+def prepare(
+    network: Network,
+    blocks: Sequence[FullBlock],
+    sealing: Sealing | None = None,
+    proofs: Mapping[int, AccountProof] = MappingProxyType({}),
+) -> Prepared:
+    """Verify the blocks (links, bloom, receipts and transactions roots), decode and project their events, and
+    recover who made their seals. `proofs`: of `contract_proofs`.
 
     Not a verification that the network agreed on them.
 
     Raises:
-        NodeLied: a block is not what its header says. ContractMismatch: an event that we do not know.
+        NodeLied: a block is not what its header says; SealsRefused: nor a proof what its state root says.
+        ContractMismatch: an event that we do not know.
     """
     verify_links(blocks)
     rows: dict[str, list[Values]] = {table.name: [] for table in COMPARED}
@@ -84,7 +95,10 @@ def prepare(network: Network, blocks: Sequence[FullBlock]) -> Prepared:
         kinds += [(number, kind, count) for kind, count in sorted(counted.items())]
         weight += 1 + len(block.tx_hashes) + counted.total()
     first, last = blocks[0].header, blocks[-1].header
-    return Prepared(first.number, last.number, first.parent_hash, last.hash, rows, digests, kinds, weight)
+    sealed = sealed_blocks(sealing, blocks, proofs)
+    return Prepared(
+        first.number, last.number, first.parent_hash, last.hash, rows, digests, kinds, weight, sealed
+    )
 
 
 def _rows_of(network: Network, block: FullBlock) -> tuple[dict[str, list[Values]], Counter[str]]:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Final
 
 from silkledger.audit.prepare import Prepared
+from silkledger.audit.sealing_order import SealOrder, order_of
 from silkledger.audit.work import WorkStore
 from silkledger.audit.workers import ChainSource, Workers, read_blocks
 from silkledger.evm.follower import FinalityViolated, WrongChain
-from silkledger.evm.node import JsonRpcNode
-from silkledger.evm.port import NodeLied, NodeUnavailable
+from silkledger.evm.port import Node, NodeLied, NodeUnavailable
 from silkledger.values import BlockHash
 
 Advance = Callable[[int, int], None]
@@ -37,9 +37,10 @@ async def rebuild(source: ChainSource, workers: Workers, store: WorkStore, advan
 
     Raises:
         WrongChain, FinalityViolated: the node is not on the chain that is audited, or has another history.
-        NodeError, ContractMismatch: the chain cannot be read, or does not verify.
+        NodeError, ContractMismatch: the chain cannot be read, or does not verify; several nodes do not agree.
+        SettingsError: the nodes' URLs are malformed.
     """
-    node = JsonRpcNode(source.node_url, source.profile)
+    node = source.open()
     try:
         await _check_chain(node, source)
         if store.head.number:
@@ -47,13 +48,20 @@ async def rebuild(source: ChainSource, workers: Workers, store: WorkStore, advan
             if theirs != store.head.hash:
                 raise FinalityViolated(store.head.number, store.head.hash, theirs)
         target = max(source.profile.final_number(await node.block_number()), store.head.number)
+        seals = None
+        if source.sealing is not None:
+            if target < source.sealing.start:
+                raise NodeUnavailable(
+                    f"the chain is final up to block {target}, below the pinned block {source.sealing.start}"
+                )
+            seals = await order_of(source.sealing, node, source.network.genesis_hash, store.seals)
+        advance(store.head.number, target)
+        await _Rebuilding(workers, store, source.profile.log_range, target, advance, seals).run()
     finally:
         await node.close()
-    advance(store.head.number, target)
-    await _Rebuilding(workers, store, source.profile.log_range, target, advance).run()
 
 
-async def _check_chain(node: JsonRpcNode, source: ChainSource) -> None:
+async def _check_chain(node: Node, source: ChainSource) -> None:
     network = source.network
     chain_id, genesis = await node.chain_id(), await node.genesis_hash()
     if (chain_id, genesis) != (network.chain_id, network.genesis_hash):
@@ -66,12 +74,21 @@ async def _check_chain(node: JsonRpcNode, source: ChainSource) -> None:
 class _Rebuilding:
     """Keeps twice as many ranges under way as there are workers, so that answers never pile up."""
 
-    def __init__(self, workers: Workers, store: WorkStore, most: int, target: int, advance: Advance) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        store: WorkStore,
+        most: int,
+        target: int,
+        advance: Advance,
+        seals: SealOrder | None,
+    ) -> None:
         self._workers = workers
         self._store = store
         self._most = most
         self._target = target
         self._advance = advance
+        self._seals = seals
         self._size = min(FIRST_RANGE, most)
         self._next = store.head.number + 1
         self._under_way: deque[asyncio.Task[list[Prepared]]] = deque()
@@ -98,7 +115,8 @@ class _Rebuilding:
         head = self._store.head
         if prepared.parent != head.hash:
             raise FinalityViolated(head.number, head.hash, BlockHash(prepared.parent))
-        await self._store.append(prepared)
+        followed = None if self._seals is None else await self._seals.follow(prepared.sealed)
+        await self._store.append(prepared, followed)
         blocks = prepared.last - prepared.first + 1
         self._size = max(1, min(self._most, 2 * self._size, WEIGHT * blocks // prepared.weight))
         self._advance(blocks, self._target)

@@ -17,14 +17,18 @@ from silkledger.audit.log_database import LogAudit, audit_log
 from silkledger.audit.prepare import COMPARED
 from silkledger.audit.rebuild import Advance, rebuild
 from silkledger.audit.report import Difference, Report, Total
+from silkledger.audit.sealing import Sealing
 from silkledger.audit.summary import Scope, summary
-from silkledger.audit.tables import compare_tables
+from silkledger.audit.tables import Headers, compare_tables
 from silkledger.audit.vault import TABLES as VAULT
 from silkledger.audit.vault import TermsReader, audit_vault, opened_payments
 from silkledger.audit.work import WorkStore
 from silkledger.audit.workers import ALL_CORES, ChainSource, Workers
+from silkledger.evidence.reasons import Reason
+from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
+from silkledger.evm.follower import WrongChain
 from silkledger.evm.tables import CHAIN_CURSOR
 from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.values import BlockRef
@@ -38,6 +42,24 @@ class Audited:
     profile: EngineProfile
     origin: str
     log_verifier_key: str
+    roots: TrustRoots | None = None
+    """The auditor's own: whose commit seals count, and pinned blocks. None: no seals are verified, which on
+    an engine that has them leaves the report INCOMPLETE.
+    """
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError: the trust roots are of another network, or of another engine."""
+        if self.roots is None:
+            return
+        network, roots = self.network, self.roots
+        told = roots.chain_id, roots.genesis_hash, roots.directory, roots.engine
+        if told != (
+            network.chain_id,
+            network.genesis_hash,
+            network.directory,
+            self.profile.header_kind,
+        ):
+            raise ValueError("the trust roots are of another network, or of another engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +72,8 @@ class Means:
     """Worker processes; 0 works in a thread of this process."""
     terms: TermsReader | None = None
     """Reads the messages in banks' vaults. None: their details are UNAVAILABLE."""
+    agreement: int | None = None
+    """Of several nodes, how many must show a block; 0: all that answer; None: all that are named."""
 
 
 @dataclass(slots=True)
@@ -80,13 +104,14 @@ async def replay_ledger(
     upto: int | None = None,
     means: Means = Means(),
 ) -> Report:
-    """Reads the chain from genesis and compares every database up to the block that both have as final. With
-    `source` the log's entries are audited from there as well. With `upto` the report is as of that block, if
-    it is final: of the same databases it is the same report again, however far the chain has grown, with
-    whatever means, and however often the replay was cut off and gone on with.
+    """Reads the chain from genesis and compares every database up to the block that both have as final.
+    `node_url` names one node, or several that are held against each other, as `SILKLEDGER_NODE_URL` does.
+    With `source` the log's entries are audited from there as well. With `upto` the report is as of that
+    block, if it is final: of the same databases it is the same report again, however far the chain has grown,
+    with whatever means, and however often the replay was cut off and gone on with.
 
-    Raises: FollowerHalted, ContractMismatch, NodeError when the chain itself cannot be read or verified;
-    WorkRefused, DatabaseInUse for the work directory.
+    Raises: FollowerHalted, ContractMismatch, NodeError when the chain itself cannot be read or verified, its
+    seals included; WorkRefused, DatabaseInUse for the work directory; SettingsError for malformed URLs.
     """
     findings = Findings()
     async with rebuilt(audited, node_url, advance, upto, means) as replay:
@@ -105,18 +130,29 @@ async def rebuilt(
 ) -> AsyncIterator[Replay]:
     """The chain's state rebuilt up to its last final block, to be compared up to `upto`."""
     with tempfile.TemporaryDirectory(prefix="silkledger-replay-") as folder:
-        source = ChainSource(node_url, audited.profile, audited.network)
+        sealing = Sealing.under(audited.roots)
+        source = ChainSource(node_url, audited.profile, audited.network, sealing, means.agreement)
+        source.check()
         workers = Workers(means.processes, source)
         try:
-            store = await WorkStore.open(means.work or Path(folder), audited.network)
+            store = await WorkStore.open(means.work or Path(folder), audited.network, sealing)
             try:
                 await rebuild(source, workers, store, advance)
+                await _check_pins(audited, store)
                 final = store.head.number if upto is None else min(upto, store.head.number)
                 yield Replay(audited, workers, store, await store.block(final), means.terms)
             finally:
                 await store.close()
         finally:
             await workers.close()
+
+
+async def _check_pins(audited: Audited, store: WorkStore) -> None:
+    """Raises: WrongChain: a pinned block is another one."""
+    pinned = {} if audited.roots is None else audited.roots.pinned_blocks
+    for number, pin in pinned.items():
+        if number <= store.head.number and (await store.block(number)).hash != pin:
+            raise WrongChain(f"{Reason.BLOCK_PIN_MISMATCH}: block {number} is not the pinned {pin}")
 
 
 class Replay:
@@ -151,8 +187,8 @@ class Replay:
                 if present.issuperset(VAULT):
                     await self._compare_vault(name, live, upto, findings)
             tables = [table.name for table in COMPARED if table.name in present]
-            kind = self.audited.profile.header_kind
-            compared = await compare_tables(self._workers, name, url, self._store.url, tables, upto, kind)
+            headers = Headers(self.audited.profile.header_kind, Sealing.under(self.audited.roots))
+            compared = await compare_tables(self._workers, name, url, self._store.url, tables, upto, headers)
         except DatabaseUnreadable as error:
             findings.unavailable.append(str(error))
             return
@@ -194,7 +230,8 @@ class Replay:
         """Everything found, with digests, volumes and timeline. The same input gives the same report."""
         audited = self.audited
         unavailable = [*findings.unavailable, *await self._without_details(findings)]
-        scope = Scope(audited.network, audited.profile, audited.origin, audited.log_verifier_key, self.final)
+        key = audited.log_verifier_key
+        scope = Scope(audited.network, audited.profile, audited.origin, key, self.final, audited.roots)
         whole = await summary(scope, self._store)
         return Report(
             chain_id=audited.network.chain_id,
@@ -207,7 +244,8 @@ class Replay:
             anchors=findings.log.anchors,
             totals=tuple(findings.totals),
             differences=tuple(findings.differences),
-            unavailable=tuple(unavailable),
+            unavailable=(*unavailable, *whole.unavailable),
+            assurance=whole.assurance,
             assumptions=whole.assumptions,
             timeline=whole.timeline,
             trust_roots=whole.trust_roots,

@@ -9,6 +9,7 @@ from typing import Any
 
 from silkledger.audit.digest import RangeDigest
 from silkledger.evidence.trust_roots import TrustRoots
+from silkledger.evidence.verdict import Assurance
 from silkledger.values import BlockRef
 
 
@@ -93,6 +94,8 @@ class Report:
     totals: tuple[Total, ...]
     differences: tuple[Difference, ...]
     unavailable: tuple[str, ...]
+    assurance: Assurance
+    """What vouches for the blocks; UNSPECIFIED: they have seals, and nobody said whose count."""
     assumptions: tuple[str, ...]
     timeline: tuple[Anchoring, ...]
     """The log's anchors, oldest first."""
@@ -130,7 +133,7 @@ class Report:
 
     def _body(self) -> dict[str, Any]:
         return {
-            "format": "silkledger-audit/2",
+            "format": "silkledger-audit/3",
             "chainId": self.chain_id,
             "genesisHash": self.genesis_hash,
             "lastFinalBlock": {
@@ -147,6 +150,7 @@ class Report:
             "totals": [asdict(total) for total in sorted(self.totals)],
             "differences": [asdict(difference) for difference in sorted(self.differences)],
             "unavailable": sorted(self.unavailable),
+            "assurance": self.assurance.name,
             "assumptions": list(self.assumptions),
             "timeline": [asdict(anchoring) for anchoring in self.timeline],
             "verdict": self.verdict,

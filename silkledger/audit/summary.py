@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import select
@@ -11,10 +11,13 @@ from sqlalchemy import select
 from silkledger.audit.databases import snapshot
 from silkledger.audit.digest import RangeDigest
 from silkledger.audit.report import Anchoring, Span, Volume
+from silkledger.audit.sealing import Sealing
 from silkledger.audit.work import WorkStore
 from silkledger.client.roots import unsealed_trust_roots
 from silkledger.evidence.header import EngineKind
+from silkledger.evidence.header_trust import REPLAYED, sealed_assumptions
 from silkledger.evidence.trust_roots import PinnedLog, TrustRoots
+from silkledger.evidence.verdict import Assurance
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.tables import CHAIN_BLOCK
@@ -35,6 +38,8 @@ class Scope:
     origin: str
     log_verifier_key: str
     final: BlockRef
+    roots: TrustRoots | None = None
+    """By which seals were verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,9 @@ class Summary:
     volumes: tuple[Volume, ...]
     spans: tuple[Span, ...]
     timeline: tuple[Anchoring, ...]
+    assurance: Assurance
     assumptions: tuple[str, ...]
+    unavailable: tuple[str, ...]
     trust_roots: TrustRoots
 
 
@@ -57,21 +64,38 @@ async def summary(scope: Scope, store: WorkStore) -> Summary:
         sums.update({volume.kind: volume.events for volume in span.volumes})
     timeline, blocks = await _anchorings(store, scope.origin, scope.final)
     log = PinnedLog(scope.origin, scope.log_verifier_key)
+    roots, sealing = scope.roots, Sealing.under(scope.roots)
     pinned = {**blocks, scope.final.number: scope.final.hash}
+    pinned |= {} if roots is None else roots.pinned_blocks
+    assurance, assumptions, unavailable = _vouching(scope.profile, sealing)
     return Summary(
         digests=tuple(await store.digests(scope.final.number)),
         volumes=tuple(Volume(kind, events) for kind, events in sorted(sums.items())),
         spans=spans,
         timeline=timeline,
-        assumptions=(_assumption(scope.profile),),
-        trust_roots=unsealed_trust_roots(scope.network, scope.profile, log, pinned),
+        assurance=assurance,
+        assumptions=assumptions,
+        unavailable=unavailable,
+        trust_roots=replace(
+            unsealed_trust_roots(scope.network, scope.profile, log, pinned),
+            rules=None if roots is None else roots.rules,
+        ),
     )
 
 
-def _assumption(profile: EngineProfile) -> str:
+_Told = tuple[Assurance, tuple[str, ...], tuple[str, ...]]
+
+
+def _vouching(profile: EngineProfile, sealing: Sealing | None) -> _Told:
+    """What vouches for the blocks, what that assumes, and what could not be had for it."""
+    if sealing is not None:
+        assumed = sealed_assumptions(sealing.rules, sealing.start, REPLAYED)
+        return Assurance.SEALED_BY_QUORUM, assumed, ()
     if profile.header_kind is EngineKind.NO_SEALS:
-        return "The engine has no commit seals: that these blocks are the network's rests on the node alone."
-    return "Commit seals were not checked: that these blocks are the network's rests on the node alone."
+        told = "The engine has no commit seals: that these blocks are the network's rests on the node alone."
+        return Assurance.ENGINE_WITHOUT_SEALS, (told,), ()
+    told = "Commit seals were not checked: that these blocks are the network's rests on the node alone."
+    return Assurance.UNSPECIFIED, (told,), ("the commit seals: no trust roots say whose count",)
 
 
 async def _spans(store: WorkStore, final: int) -> tuple[Span, ...]:

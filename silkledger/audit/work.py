@@ -30,10 +30,12 @@ from sqlalchemy import (
 from silkledger import cbor
 from silkledger.audit.digest import FORMAT, RangeDigest, range_digests, start_digest
 from silkledger.audit.prepare import COMPARED, Prepared
+from silkledger.audit.sealing import Sealing
+from silkledger.audit.sealing_order import Followed
 from silkledger.evm.contracts import Network
 from silkledger.evm.tables import CHAIN_BLOCK
 from silkledger.runtime.db import Database
-from silkledger.values import BlockHash, BlockRef
+from silkledger.values import Address, BlockHash, BlockRef
 
 FILE: Final = "replay.sqlite3"
 
@@ -45,6 +47,13 @@ _STATE: Final = Table(
     Column("layout", LargeBinary(32), primary_key=True, comment="of the tables, and of which chain"),
     Column("number", BigInteger, nullable=False, comment="newest block that was applied"),
     Column("hash", LargeBinary(32), nullable=False),
+    Column("seals", LargeBinary, comment="validators and votes after it; null: none are followed"),
+)
+VALIDATORS: Final = Table(
+    "replay_validators",
+    _own,
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="first block they seal"),
+    Column("members", LargeBinary, nullable=False, comment="addresses, sorted"),
 )
 _BLOCK: Final = Table(
     "replay_block",
@@ -62,7 +71,9 @@ _KIND: Final = Table(
 
 
 class WorkRefused(RuntimeError):
-    """The directory holds a replay of another chain, or one by another version. Name another directory."""
+    """The directory holds a replay of another chain, under other rules, or by another version. Name another
+    directory.
+    """
 
 
 def _bare(table: Table) -> Table:
@@ -96,20 +107,23 @@ _INSERTS: Final = {table.name: _insert(table) for table in _TABLES}
 class WorkStore:
     """One rebuilt state. `open` it, `close` it."""
 
-    def __init__(self, database: Database, path: Path, network: Network) -> None:
+    def __init__(self, database: Database, path: Path, network: Network, sealing: Sealing | None) -> None:
         self._database = database
+        self._sealing = sealing
         self._network = network
         self.url = f"sqlite:///{path}"
         """For readers, in this process and others."""
         self.head = BlockRef(0, network.genesis_hash, 0)
         """Newest block that was applied; block 0: none yet."""
+        self.seals: bytes | None = None
+        """What to go on from with the seals after it (`silkledger.audit.sealing_order`)."""
 
     @classmethod
-    async def open(cls, directory: Path, network: Network) -> Self:
+    async def open(cls, directory: Path, network: Network, sealing: Sealing | None = None) -> Self:
         """Raises: WorkRefused; DatabaseInUse when another replay works there."""
         path = directory / FILE  # Database.open makes the directory
         database = await Database.open(f"sqlite:///{path}")
-        store = cls(database, path, network)
+        store = cls(database, path, network, sealing)
         try:
             await store._load()
         except BaseException:
@@ -118,7 +132,7 @@ class WorkStore:
         return store
 
     async def _load(self) -> None:
-        layout = _layout(self._network)
+        layout = _layout(self._network, self._sealing)
         async with self._database.write() as connection:
             if not await connection.run_sync(lambda sync: sync.dialect.has_table(sync, _STATE.name)):
                 for table in _TABLES:
@@ -127,14 +141,18 @@ class WorkStore:
                 await connection.execute(insert(_STATE), [row])
             state = (await connection.execute(select(_STATE))).one()
         if bytes(state.layout) != layout:
-            raise WorkRefused("the directory holds a replay of another chain or by another version")
+            raise WorkRefused(
+                "the directory holds a replay of another chain, under other rules, or by another version"
+            )
         self.head = await self.block(state.number)
+        self.seals = None if state.seals is None else bytes(state.seals)
 
     async def close(self) -> None:
         await self._database.close()
 
-    async def append(self, prepared: Prepared) -> None:
-        """One commit: the blocks' rows, their digests, and the place. MUST follow `head`."""
+    async def append(self, prepared: Prepared, followed: Followed | None = None) -> None:
+        """One commit: the blocks' rows, digests and validators, and the place. MUST follow `head`."""
+        seals = None if followed is None else followed.state
         async with self._database.write() as connection:
             for name, rows in prepared.rows.items():
                 if rows:
@@ -142,7 +160,12 @@ class WorkStore:
             await connection.exec_driver_sql(_INSERTS[_BLOCK.name], prepared.digests)
             if prepared.kinds:
                 await connection.exec_driver_sql(_INSERTS[_KIND.name], prepared.kinds)
-            await connection.execute(update(_STATE).values(number=prepared.last, hash=bytes(prepared.hash)))
+            if followed is not None and followed.sets:
+                sets = [(number, b"".join(sorted(members))) for number, members in followed.sets]
+                await connection.exec_driver_sql(_INSERTS[VALIDATORS.name], sets)
+            place = {"number": prepared.last, "hash": bytes(prepared.hash), "seals": seals}
+            await connection.execute(update(_STATE).values(place))
+        self.seals = seals
         self.head = BlockRef(prepared.last, prepared.hash, 0)
 
     async def block(self, number: int) -> BlockRef:
@@ -180,8 +203,15 @@ class WorkStore:
             return [(int(one), kind, int(events)) for one, kind, events in await connection.execute(query)]
 
 
-def _layout(network: Network) -> bytes:
+def members_of(octets: bytes) -> frozenset[Address]:
+    """The addresses of a row of `replay_validators`."""
+    size = Address.SIZE
+    return frozenset(Address(octets[at : at + size]) for at in range(0, len(octets), size))
+
+
+def _layout(network: Network, sealing: Sealing | None) -> bytes:
     tables = [[table.name, [column.name for column in table.columns]] for table in _TABLES]
     contracts = [[name, bytes(address)] for name, address in sorted(network.addresses.items())]
     start = start_digest(network.chain_id, network.genesis_hash, network.directory)
-    return hashlib.sha256(cbor.encode([FORMAT, start, contracts, tables])).digest()
+    rules = [] if sealing is None else [sealing.encode()]
+    return hashlib.sha256(cbor.encode([FORMAT, start, contracts, tables, *rules])).digest()

@@ -18,9 +18,13 @@ from multiprocessing import get_context, util
 from typing import Final, Self, TypeVar
 
 from silkledger.audit.prepare import Prepared, prepare
+from silkledger.audit.sealing import Sealing, contract_proofs
 from silkledger.evm.contracts import Network
+from silkledger.evm.crosscheck import CrossCheckedNode
 from silkledger.evm.engines import EngineProfile
-from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.node_urls import node_urls, open_nodes
+from silkledger.evm.port import AccountProof, FullBlock, Node
+from silkledger.runtime.settings import SettingsError, variable_of
 
 ALL_CORES: Final = -1
 """As many processes as there are cores."""
@@ -35,8 +39,26 @@ class ChainSource:
     """Where blocks are read, and whose events count."""
 
     node_url: str
+    """One node's URL, or several with their names, as `SILKLEDGER_NODE_URL` has them."""
     profile: EngineProfile
     network: Network
+    sealing: Sealing | None = None
+    """By which rules seals are verified; None: they are not."""
+    agreement: int | None = None
+    """Of several nodes, how many must show a block; 0: all that answer; None: all there are."""
+
+    def check(self) -> None:
+        """Raises: SettingsError: the URLs are malformed, or more nodes shall agree than there are."""
+        urls = node_urls(self.node_url)
+        if self.agreement is not None and not 0 <= self.agreement <= len(urls):
+            raise SettingsError({variable_of("node_agreement"): f"must be 0 to {len(urls)}"})
+
+    def open(self) -> Node:
+        """The node, or the nodes held against each other. Close it. Raises: SettingsError."""
+        urls = node_urls(self.node_url)
+        agreement = len(urls) if self.agreement is None else self.agreement
+        pinned = self.network.chain_id, self.network.genesis_hash
+        return open_nodes(urls, self.profile, *pinned, agreement)
 
     def portable(self) -> Self:
         """The same with plain mappings, which can be handed to another process."""
@@ -81,12 +103,19 @@ class _Reader:
     """One worker's own connection to the node, on an event loop of its own."""
 
     def __init__(self, source: ChainSource) -> None:
-        self._network = source.network
+        self._source = source
         self._runner = asyncio.Runner()
-        self._node = JsonRpcNode(source.node_url, source.profile)
+        self._node = source.open()
 
     def read(self, first: int, last: int) -> Prepared:
-        return prepare(self._network, self._runner.run(self._node.full_blocks(first, last)))
+        blocks, proofs = self._runner.run(self._told(first, last))
+        return prepare(self._source.network, blocks, self._source.sealing, proofs)
+
+    async def _told(self, first: int, last: int) -> tuple[list[FullBlock], dict[int, AccountProof]]:
+        if isinstance(self._node, CrossCheckedNode):
+            await self._node.block_number()  # who answers, and where each ends, may be others by now
+        blocks = await self._node.full_blocks(first, last)
+        return blocks, await contract_proofs(self._node, self._source.sealing, blocks)
 
     def close(self) -> None:
         self._runner.run(self._node.close())

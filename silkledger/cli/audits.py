@@ -24,6 +24,7 @@ from silkledger.cli.output import Output, block_text
 if TYPE_CHECKING:
     from silkledger.audit.replay import Means
     from silkledger.audit.report import Report
+    from silkledger.evidence.trust_roots import TrustRoots
 
 app = typer.Typer(help="Audit: replay and compare.", no_args_is_help=True)
 
@@ -35,7 +36,20 @@ def _group() -> None:
 
 @app.command("replay")
 def replay(
-    node: Annotated[str, typer.Option(help="Node URL. Default: from network.json.")] = "",
+    node: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="URL or NAME=URL of a node. Given several times, all must show the same blocks. "
+            "Default: from network.json."
+        ),
+    ] = None,
+    under: Annotated[
+        Path | None,
+        typer.Option(
+            help="Trust roots of the network: whose commit seals count on an engine that has them, "
+            "and pinned blocks."
+        ),
+    ] = None,
     database: Annotated[
         list[str] | None,
         typer.Option(help="NAME=URL of a database to compare; default: those of the embedded stack."),
@@ -77,6 +91,10 @@ def replay(
 ) -> None:
     """Replay the chain from genesis, verify every block, and compare every projection row.
 
+    On an engine with commit seals give your trust roots (--under): every block's seals are verified,
+    and one without a quorum ends the replay. Of several nodes (--node more than once), one that shows
+    another block, lies or does not answer ends it, by its name.
+
     The log's entries are read from the ledger's database; without one, from a mirror, or from the log itself
     as an auditor (--as).
 
@@ -96,14 +114,17 @@ def replay(
         from silkledger.cli.vault_terms import ServiceTerms
 
         if remote:
-            here = node or database or mirror or trust_roots or work
+            here = node or under or database or mirror or trust_roots or work
             if here:
                 raise CommandFailed(
                     ExitCode.USAGE, "--remote goes with --upto-block, --report and --html only"
                 )
             return await remote_replay(session, upto_block, report, html)
         means = Means(work, processes, ServiceTerms())
-        result = await _replay(session, node, database or [], mirror, upto_block, means)
+        roots = None if under is None else _roots(under)
+        if trust_roots is not None:
+            _check_can_be_written(session, roots)
+        result = await _replay(session, node or [], roots, database or [], mirror, upto_block, means)
         if report is not None:
             report.write_text(result.to_json(), encoding="utf-8")
         if html is not None:
@@ -120,7 +141,8 @@ def replay(
 
 async def _replay(
     session: Session,
-    node: str,
+    node: list[str],
+    roots: TrustRoots | None,
     database: list[str],
     mirror: Path | None,
     upto: int | None,
@@ -135,6 +157,7 @@ async def _replay(
     from silkledger.evm.follower import FollowerHalted
     from silkledger.evm.port import NodeLied, NodeUnavailable
     from silkledger.runtime.db import DatabaseInUse
+    from silkledger.runtime.settings import SettingsError
 
     try:
         named = Databases.named(database)
@@ -142,18 +165,44 @@ async def _replay(
         raise CommandFailed(ExitCode.USAGE, str(error)) from error
     databases = named if database else Databases.embedded(session.directory.root)
     file = session.network_file
-    audited = Audited(file.to_network(), profile_named(file.engine), file.origin, file.log_verifier_key)
+    profile = profile_named(file.engine)
+    try:
+        audited = Audited(file.to_network(), profile, file.origin, file.log_verifier_key, roots)
+    except ValueError as error:
+        raise CommandFailed(ExitCode.USAGE, f"--under: {error}") from error
     source = source_of(session, mirror)
     try:
         with session.output.progress("replaying blocks", None) as advance:
-            url = node or file.node_url
+            url = ", ".join(node) or file.node_url
             return await replay_ledger(audited, url, databases, advance, source, upto, means)
     except NodeUnavailable as error:
         raise CommandFailed(ExitCode.UNAVAILABLE, str(error)) from error
+    except SettingsError as error:
+        raise CommandFailed(ExitCode.USAGE, f"--node: {'; '.join(error.problems.values())}") from error
     except (WorkRefused, DatabaseInUse) as error:
         raise CommandFailed(ExitCode.USAGE, f"--work: {error}") from error
     except (FollowerHalted, ContractMismatch, NodeLied) as error:
         raise CommandFailed(ExitCode.FAILED, f"the chain does not verify: {error}") from error
+
+
+def _check_can_be_written(session: Session, roots: TrustRoots | None) -> None:
+    """Raises: `CommandFailed`: new trust roots lack the rules of the engine's seals."""
+    from silkledger.evidence.header import EngineKind
+    from silkledger.evm.engines import profile_named
+
+    profile = profile_named(session.network_file.engine)
+    if roots is None and profile.header_kind is EngineKind.QBFT:
+        message = "--trust-roots: on an engine with commit seals they are made under others (--under)"
+        raise CommandFailed(ExitCode.USAGE, message)
+
+
+def _roots(path: Path) -> TrustRoots:
+    from silkledger.cli.offline import TrustRootsUnreadable, read_trust_roots
+
+    try:
+        return read_trust_roots(path)
+    except (TrustRootsUnreadable, OSError) as error:
+        raise CommandFailed(ExitCode.USAGE, f"--under: {path}: {error}") from error
 
 
 _VERDICTS = {
@@ -164,10 +213,12 @@ _VERDICTS = {
 
 
 def show_report(output: Output, report: Report) -> None:
+    from silkledger.audit.page import ASSURANCES
+
     last = report.last
     output.say(
         f"replayed blocks 0 to {block_text(last.number, last.time)}; {report.events} events, "
-        f"{report.entries} log entries, {report.anchors} anchors"
+        f"{report.entries} log entries, {report.anchors} anchors; {ASSURANCES[report.assurance]}"
     )
     rows = [(t.database, t.table, t.rows, t.found, t.differences) for t in sorted(report.totals)]
     output.table("Control totals", ("database", "projection", "replayed", "found", "differences"), rows)

@@ -64,6 +64,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, object]]:
     differences = [f"{d['database']}: {d['table']}[{d['key']}].{d['field']}" for d in document["differences"]]
     return [
         ("verdict", document["verdict"]),
+        ("assurance", document["assurance"]),
         ("last final block", document["lastFinalBlock"]["number"]),
         ("events", document["events"]),
         ("log entries", document["entries"]),

@@ -22,6 +22,7 @@ from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import Assurance
 
+REPLAYED: Final = "replay of every header"
 _SKIPS: Final = "skips, each sealed by more than a third of the validators trusted before"
 _ASSUMED: Final = "Of every validator set on the way, fewer than a third are faulty, retired keys included."
 
@@ -32,6 +33,20 @@ class HeaderTrust:
 
     assurance: Assurance
     assumptions: tuple[str, ...]
+
+
+def sealed_assumptions(rules: ValidatorRules | ContractRules, start: int, how: str) -> tuple[str, ...]:
+    """What is trusted without proof where seals were followed from block `start`, in sentences."""
+    if isinstance(rules, ValidatorRules):
+        told = "Validators were read from the headers (header mode)"
+        return (f"{told} and followed from pinned block {start} by {how}.", _ASSUMED)
+    return (
+        f"Validators were read from the contract {rules.address} (contract mode) and followed from "
+        f"pinned block {start} by {how}.",
+        f"The code with hash 0x{rules.code_hash.hex()} answers getValidators with the array at storage "
+        f"slot {rules.slot}.",
+        _ASSUMED,
+    )
 
 
 def trust_headers(headers: Sequence[Header], roots: TrustRoots) -> HeaderTrust:
@@ -96,17 +111,9 @@ def _check_reached(headers: Sequence[Header], trusted: set[int], otherwise: Reas
 def _trust_by_contract(headers: Sequence[Header], pinned: Sequence[int], rules: ContractRules) -> HeaderTrust:
     followed = contract_lineage.follow(headers, pinned, rules)
     _check_reached(headers, set(followed.trusted), Reason.LINEAGE_NO_START)
-    mode = "replay of every header" if followed.replayed else _SKIPS
-    return HeaderTrust(
-        Assurance.SEALED_BY_QUORUM,
-        (
-            f"Validators were read from the contract {rules.address} (contract mode) and followed from "
-            f"pinned block {headers[followed.start].number} by {mode}.",
-            f"The code with hash 0x{rules.code_hash.hex()} answers getValidators with the array at storage "
-            f"slot {rules.slot}.",
-            _ASSUMED,
-        ),
-    )
+    start = headers[followed.start].number
+    how = REPLAYED if followed.replayed else _SKIPS
+    return HeaderTrust(Assurance.SEALED_BY_QUORUM, sealed_assumptions(rules, start, how))
 
 
 def _trust_sealed(headers: Sequence[Header], pinned: Sequence[int], rules: ValidatorRules) -> HeaderTrust:
@@ -117,7 +124,7 @@ def _trust_sealed(headers: Sequence[Header], pinned: Sequence[int], rules: Valid
     contiguous = all(b.number == a.number + 1 for a, b in pairwise(followed))
     if contiguous and rules.is_epoch(followed[0].number):
         lineage.replay(followed, rules)
-        mode = "replay of every header"
+        mode = REPLAYED
     else:
         trusted = frozenset(extra_data_of(followed[0]).validators)
         for header in followed[1:]:
@@ -128,11 +135,4 @@ def _trust_sealed(headers: Sequence[Header], pinned: Sequence[int], rules: Valid
         # Reached by hash, which does not cover seals and round. Nothing in a bundle goes unverified.
         if header.number:
             verify_seals(header, extra_data_of(header).validators)
-    return HeaderTrust(
-        Assurance.SEALED_BY_QUORUM,
-        (
-            f"Validators were read from the headers (header mode) and followed from pinned block "
-            f"{followed[0].number} by {mode}.",
-            _ASSUMED,
-        ),
-    )
+    return HeaderTrust(Assurance.SEALED_BY_QUORUM, sealed_assumptions(rules, followed[0].number, mode))

@@ -58,13 +58,16 @@ def start(header: Header, rules: ValidatorRules) -> Lineage:
     return _transition(Lineage(frozenset(extra_data_of(header).validators)), header, rules)
 
 
-def advance(state: Lineage, header: Header, rules: ValidatorRules) -> Lineage:
-    """The state after `header`, which a quorum of `state.validators` MUST have sealed.
+def advance(
+    state: Lineage, header: Header, rules: ValidatorRules, signers: Sequence[Address] | None = None
+) -> Lineage:
+    """The state after `header`, which a quorum of `state.validators` MUST have sealed. `signers` as in
+    `verify_seals`.
 
     Raises:
         EvidenceInvalid: what `verify_seals` raises.
     """
-    verify_seals(header, tuple(state.validators))
+    verify_seals(header, tuple(state.validators), signers)
     if rules.is_epoch(header.number):
         state = Lineage(state.validators)
     else:

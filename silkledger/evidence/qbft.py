@@ -50,7 +50,9 @@ def seal_digest(header: Header, round_: int | None = None) -> bytes:
     return keccak256(with_extra_data(header.raw, rlp.decode_list(header.raw, "header"), rewritten))
 
 
-def verify_seals(header: Header, validators: Sequence[Address]) -> frozenset[Address]:
+def verify_seals(
+    header: Header, validators: Sequence[Address], signers: Sequence[Address] | None = None
+) -> frozenset[Address]:
     """Verify that a quorum of `validators` sealed `header`; the answer is who did.
 
     Steps: (1) the fields that QBFT fixes have their values; (2) the header names exactly `validators`;
@@ -58,7 +60,8 @@ def verify_seals(header: Header, validators: Sequence[Address]) -> frozenset[Add
     are at least ceil(2N/3) seals.
 
     This is not a verification that `validators` is the right set for this height (that is
-    silkledger.evidence.lineage), nor of the parent.
+    silkledger.evidence.lineage), nor of the parent. `signers` is what `recover_signers` said of `header`,
+    where that was asked already.
 
     Raises:
         EvidenceInvalid: QBFT_FIXED_FIELD, QBFT_VALIDATORS, QBFT_PROPOSER, SEAL_MALFORMED, SEAL_OTHER_ROUND,
@@ -68,10 +71,12 @@ def verify_seals(header: Header, validators: Sequence[Address]) -> frozenset[Add
     _check_fixed_fields(header)  # (1)
     if extra_data_of(header).validators != tuple(sorted(members)):  # (2)
         raise EvidenceInvalid(Reason.QBFT_VALIDATORS, f"block {header.number} names another validator set")
-    return _sealed_by(header, members)
+    return _sealed_by(header, members, signers)
 
 
-def verify_contract_seals(header: Header, members: frozenset[Address]) -> frozenset[Address]:
+def verify_contract_seals(
+    header: Header, members: frozenset[Address], signers: Sequence[Address] | None = None
+) -> frozenset[Address]:
     """As `verify_seals`, in contract mode: the header names no validators and carries no vote; who they are
     was proven elsewhere. Source: Besu `QbftValidatorsValidationRule`.
 
@@ -84,10 +89,22 @@ def verify_contract_seals(header: Header, members: frozenset[Address]) -> frozen
         raise EvidenceInvalid(
             Reason.QBFT_NOT_EMPTY, f"block {header.number} names validators or a vote in contract mode"
         )
-    return _sealed_by(header, members)
+    return _sealed_by(header, members, signers)
 
 
-def _sealed_by(header: Header, members: frozenset[Address]) -> frozenset[Address]:
+def recover_signers(header: Header) -> tuple[Address, ...]:
+    """Who made each commit seal of `header`, in their order. Anybody can seal: this verifies nothing.
+
+    Raises:
+        EvidenceInvalid: SEAL_MALFORMED, and what `decode_extra_data` raises.
+    """
+    digest = seal_digest(header)
+    return tuple(_recover(digest, seal) for seal in extra_data_of(header).seals)
+
+
+def _sealed_by(
+    header: Header, members: frozenset[Address], recovered: Sequence[Address] | None
+) -> frozenset[Address]:
     """Steps (3) to (5) of `verify_seals`."""
     extra = extra_data_of(header)
     if header.coinbase not in members:  # (3)
@@ -96,8 +113,8 @@ def _sealed_by(header: Header, members: frozenset[Address]) -> frozenset[Address
         )
     digest = seal_digest(header)
     signers: set[Address] = set()
-    for seal in extra.seals:  # (4)
-        signer = _recover(digest, seal)
+    for index, seal in enumerate(extra.seals):  # (4)
+        signer = _recover(digest, seal) if recovered is None else recovered[index]
         if signer not in members:
             raise _explain_stranger(header, seal, signer, members)
         if signer in signers:

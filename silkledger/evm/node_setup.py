@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Final, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.trust_roots import TrustRoots, TrustRootsError
 from silkledger.evm.crosscheck import CrossCheckedNode
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower import SealCheck
-from silkledger.evm.node import JsonRpcNode
 from silkledger.evm.node_standing import NodeStanding, NodeTrouble
+from silkledger.evm.node_urls import node_urls, open_nodes
 from silkledger.evm.port import Node
 from silkledger.evm.seals import seal_check
 from silkledger.runtime.db import Database
@@ -21,9 +19,6 @@ from silkledger.runtime.health import HealthCheck
 from silkledger.runtime.settings import SettingsError, variable_of
 from silkledger.runtime.telemetry import Metrics, logger
 from silkledger.values import Address, BlockHash
-
-_NAMED: Final = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*)=)?(https?://.+)")
-"""`name=URL`, or a URL."""
 
 
 class NodeSettings(Protocol):
@@ -43,27 +38,6 @@ class NodeSettings(Protocol):
     def trust_roots_file(self) -> Path | None: ...
 
 
-def node_urls(text: str) -> list[tuple[str, str]]:
-    """Names and URLs of `name=URL, name=URL, …`; a URL without a name is called by its host and port.
-
-    Raises:
-        SettingsError: not of that form, or a name stands twice. Repeats no URL: it may hold a password.
-    """
-    named: list[tuple[str, str]] = []
-    for index, part in enumerate(text.split(","), start=1):
-        match = _NAMED.fullmatch(part.strip())
-        try:
-            host = urlsplit(match[2]).netloc.rpartition("@")[2] if match else ""
-        except ValueError:
-            host = ""
-        if match is None or not host:
-            raise SettingsError({variable_of("node_url"): f"part {index} is not a URL, or a name=URL"})
-        named.append((match[1] or host, match[2]))
-    if len({name for name, _ in named}) != len(named):
-        raise SettingsError({variable_of("node_url"): "a name stands twice"})
-    return named
-
-
 def open_node(settings: NodeSettings, profile: EngineProfile, metrics: Metrics | None = None) -> Node:
     """The node of the settings. Close it. Asks nothing yet.
 
@@ -73,17 +47,9 @@ def open_node(settings: NodeSettings, profile: EngineProfile, metrics: Metrics |
     urls = node_urls(settings.node_url)
     if not 0 <= settings.node_agreement <= len(urls):
         raise SettingsError({variable_of("node_agreement"): f"must be 0 to {len(urls)}, the nodes there are"})
-    nodes = [(name, JsonRpcNode(url, profile)) for name, url in urls]
-    if len(nodes) == 1:
-        return nodes[0][1]
-    return CrossCheckedNode(
-        nodes,
-        settings.chain_id,
-        BlockHash.from_hex(settings.genesis_hash),
-        block_time_s=profile.block_time_s,
-        agreement=settings.node_agreement,
-        listener=NodeReporter(metrics),
-    )
+    genesis = BlockHash.from_hex(settings.genesis_hash)
+    listener = NodeReporter(metrics)
+    return open_nodes(urls, profile, settings.chain_id, genesis, settings.node_agreement, listener)
 
 
 def seals_of(

@@ -48,9 +48,9 @@ async def replay(node: str, work: Path | None, processes: int, upto: int | None 
     return report, steps[0]
 
 
-def start(node: str, work: Path, processes: int) -> subprocess.Popen[bytes]:
-    """`python -m silkledger.audit`, told what to do."""
-    job: dict[str, Any] = {
+def job(node: str, work: Path, processes: int) -> dict[str, Any]:
+    """What `python -m silkledger.audit` is told."""
+    return {
         "network": {
             "chain_id": NETWORK.chain_id,
             "genesis_hash": str(NETWORK.genesis_hash),
@@ -66,11 +66,15 @@ def start(node: str, work: Path, processes: int) -> subprocess.Popen[bytes]:
         "work": str(work),
         "processes": processes,
     }
+
+
+def start(node: str, work: Path, processes: int) -> subprocess.Popen[bytes]:
+    """`python -m silkledger.audit`, told what to do."""
     process = subprocess.Popen(
         [sys.executable, "-m", "silkledger.audit"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdin is not None
-    process.stdin.write(json.dumps(job).encode() + b"\n")
+    process.stdin.write(json.dumps(job(node, work, processes)).encode() + b"\n")
     process.stdin.flush()
     return process
 

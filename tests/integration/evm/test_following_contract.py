@@ -74,7 +74,7 @@ class Real:
         return seal(self.raw, sets, turns)
 
 
-async def _record(chain: EmbeddedChain) -> Real:
+async def record(chain: EmbeddedChain) -> Real:
     node = JsonRpcNode(chain.url, FAST)
     try:
         account = Account.generate()
@@ -110,7 +110,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     chain = EmbeddedChain(tmp_path_factory.mktemp("chain"), block_time_s=FAST.block_time_s)
     chain.start()
     try:
-        yield asyncio.run(_record(chain))
+        yield asyncio.run(record(chain))
     finally:
         chain.stop()
 

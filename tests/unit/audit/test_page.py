@@ -10,6 +10,7 @@ from silkledger.audit.page import BARS, page
 from silkledger.audit.report import Anchoring, Difference, Report, Span, Total, Volume
 from silkledger.evidence.header import EngineKind
 from silkledger.evidence.trust_roots import TrustRoots
+from silkledger.evidence.verdict import Assurance
 from silkledger.values import Address, BlockHash, BlockRef
 
 HASH = BlockHash(bytes(32))
@@ -26,6 +27,7 @@ REPORT = Report(
     totals=(Total("ledger", "anchor", 2, 2, 0, 9),),
     differences=(),
     unavailable=(),
+    assurance=Assurance.SEALED_BY_QUORUM,
     assumptions=("assumed <so>",),
     timeline=(Anchoring(5, 1_700_000_000, 1, 1), Anchoring(8, 1_700_000_003, 4, 3)),
     trust_roots=ROOTS,

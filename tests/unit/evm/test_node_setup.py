@@ -19,8 +19,9 @@ from silkledger.evm.contract_seals import ContractSeals
 from silkledger.evm.crosscheck import CrossCheckedNode
 from silkledger.evm.engines import ANVIL, BESU_QBFT
 from silkledger.evm.node import JsonRpcNode
-from silkledger.evm.node_setup import NodeReporter, node_checks, node_urls, open_node, seals_of
+from silkledger.evm.node_setup import NodeReporter, node_checks, open_node, seals_of
 from silkledger.evm.node_standing import NodeStanding, NodeTrouble
+from silkledger.evm.node_urls import node_urls
 from silkledger.evm.seals import SealedLineage
 from silkledger.runtime.db import Database
 from silkledger.runtime.settings import SettingsError
