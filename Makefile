@@ -25,10 +25,11 @@ test: install-dev forge-test ## Run every test (contracts, unit, property, integ
 	$(PYTEST) tests/integration
 	$(PYTEST) tests/e2e
 
-lint: install-dev ## ruff, mypy --strict, import-linter, buf lint, forge fmt, derived files
+lint: install-dev ## ruff, mypy --strict, tsc --strict, import-linter, buf lint, forge fmt, derived files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	tools/tsc.sh
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code --path proto/silkledger
