@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from eth_keyfile.keyfile import decode_keyfile_json
-
+from silkledger.evm.libraries import decode_keyfile_json
 from silkledger.keys.account import Account
 from silkledger.keys.files import KeyFileError
 from silkledger.keys.suites import KeyShapeError

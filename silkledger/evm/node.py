@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from aiohttp import ClientError, ClientTimeout
-from web3 import AsyncHTTPProvider
-from web3.types import RPCEndpoint
 
 from silkledger.evidence import rpc
 from silkledger.evidence.errors import EvidenceInvalid
@@ -17,6 +15,7 @@ from silkledger.evidence.header import header_from_rpc
 from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.receipts import Receipt, receipt_from_rpc
 from silkledger.evm.engines import EngineProfile
+from silkledger.evm.libraries import AsyncHTTPProvider, RPCEndpoint
 from silkledger.evm.port import (
     AccountProof,
     Block,

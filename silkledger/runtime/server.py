@@ -12,7 +12,6 @@ import gc
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -34,11 +33,6 @@ MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 COLLECT_AFTER: Final = 50_000
 """So many more objects that can be part of a cycle, and Python looks for cycles among the new ones (its own
 default: 700). What is in no cycle is freed at once, as ever.
-"""
-
-RECURSION_LIMIT: Final = 1_000
-"""Python's own. A library of the chain client raises it a hundredfold when it is imported, and then a deeply
-nested answer (JSON of a node or a signer) ends the process instead of the call.
 """
 
 DRAIN_S: Final = 10.0
@@ -274,7 +268,6 @@ def run(main: Callable[[], Any]) -> int:
     """Run a service's async main on uvloop. Returns the process's exit code; expected start failures are
     one line.
     """
-    sys.setrecursionlimit(RECURSION_LIMIT)
     try:
         uvloop.run(main())
     except WorkerDied as error:
