@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, SmallInteger, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from silkledger.log.tiles import decode_bundle, encode_bundle
+from silkledger.log.tiles import encode_bundle
 from silkledger.manifest import SignedManifest, is_manifest, parse_manifest
 from silkledger.statement import SignedStatement, parse_statement
 
@@ -114,24 +114,6 @@ class Run:
     @property
     def end_leaf(self) -> int:
         return self.first_leaf + self.width
-
-
-async def entries_of(connection: AsyncConnection, call: int, first: int, end: int) -> list[bytes]:
-    """Items [first, end) of a call, as received; fewer where the database lacks some.
-
-    Raises: TileError for a pack that is none.
-    """
-    query = (
-        select(entry_pack)
-        .where(entry_pack.c.call == call, entry_pack.c.first_item < end)
-        .where(entry_pack.c.first_item > first - PACK)
-        .order_by(entry_pack.c.first_item)
-    )
-    found: list[bytes] = []
-    for row in (await connection.execute(query)).all():
-        items = decode_bundle(bytes(row.entries), row.width)
-        found += items[max(0, first - row.first_item) : max(0, end - row.first_item)]
-    return found
 
 
 async def runs_from(connection: AsyncConnection, leaf: int, limit: int = 64) -> list[Run]:
