@@ -7,7 +7,6 @@ it, however that ended.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import threading
@@ -24,14 +23,13 @@ from silkledger.evm.crosscheck import CrossCheckedNode
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.node_urls import node_urls, open_nodes
 from silkledger.evm.port import AccountProof, FullBlock, Node
+from silkledger.runtime.orphans import end_with
 from silkledger.runtime.settings import SettingsError, variable_of
 
 ALL_CORES: Final = -1
 """As many processes as there are cores."""
 
 T = TypeVar("T")
-
-_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +130,9 @@ def read_blocks(first: int, last: int) -> Prepared:
 
 
 def _begin(source: ChainSource, parent: int | None) -> None:
-    if parent is not None:
-        _die_with(parent)
+    if parent is not None:  # of a replay that was killed the pool's own pipe would keep it waiting for ever
+        end_with(parent)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     _here.reader = reader = _Reader(source)
     if parent is not None:
         util.Finalize(None, reader.close, exitpriority=10)
@@ -142,16 +141,3 @@ def _begin(source: ChainSource, parent: int | None) -> None:
 def _end() -> None:
     reader: _Reader = _here.reader
     reader.close()
-
-
-def _die_with(parent: int) -> None:
-    """A worker must not outlive a replay that was killed: the pool's own pipe would keep it waiting for
-    ever.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    except (OSError, AttributeError):  # not Linux
-        return
-    if os.getppid() != parent:
-        os._exit(1)

@@ -11,16 +11,13 @@ So:
 - the dump before the newest one is kept beside it, for a disk that loses the newest. That goes back by two
   blocks, so the profile's depth is 2.
 
-The process dies with its parent (PR_SET_PDEATHSIG). It has no seals and no keys: development only.
+The process dies with its parent. It has no seals and no keys: development only.
 """
 
 from __future__ import annotations
 
-import ctypes
 import http.client
 import json
-import os
-import signal
 import socket
 import subprocess
 import threading
@@ -33,6 +30,7 @@ from typing import Any, Final
 from silkledger.evm.anvil_state import LoadedState, StateDamaged, load_state, store_state
 from silkledger.evm.engines import ANVIL
 from silkledger.evm.toolchain import anvil_binary
+from silkledger.runtime.orphans import ending_with_parent
 
 DEV_CHAIN_ID: Final = 7317
 
@@ -41,7 +39,6 @@ _START_DEADLINE_S: Final = 30.0
 _STOP_DEADLINE_S: Final = 5.0
 _REAP_S: Final = 1.0
 _RPC_TIMEOUT_S: Final = 60.0
-_PR_SET_PDEATHSIG: Final = 1
 _HISTORY_EVERY: Final = 32
 """Blocks between dumps of earlier states. A kill loses the states (not the blocks) since the last of them."""
 _MAX_ANSWER: Final = 1 << 30
@@ -247,7 +244,7 @@ class EmbeddedChain:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent(os.getpid()),
+                preexec_fn=ending_with_parent(own_group=True),
             )
 
     def _flags(self, state: LoadedState | None) -> list[str]:
@@ -332,19 +329,3 @@ def _claim_port(port: int) -> int:
         except OSError as error:
             raise ChainFailed(f"port {port} is taken") from error
         return int(probe.getsockname()[1])
-
-
-def _die_with_parent(parent: int) -> Callable[[], None] | None:
-    """Make the kernel kill the child when its parent dies (Linux). Elsewhere nothing is promised."""
-    try:
-        prctl = ctypes.CDLL(None).prctl
-    except (AttributeError, OSError):
-        return None
-
-    def arm() -> None:
-        os.setpgid(0, 0)  # a Ctrl-C in the terminal is for the parent, who then stops us in order
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # the parent died between fork and here
-
-    return arm

@@ -1,30 +1,27 @@
 """Child processes that live and die together.
 
 Guarantees: children are stopped in the reverse order of their waves, SIGTERM first, SIGKILL after the
-deadline; a child that dies by itself is named; on Linux no child outlives its parent (PR_SET_PDEATHSIG),
+deadline; a child that dies by itself is named; on Linux no child outlives its parent,
 however the parent dies. Does not restart anything: a stack that lost a part stops and says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from silkledger.runtime.orphans import ending_with_parent
 
 STOP_SECONDS: Final = 15.0
 """How long a child may take to finish after SIGTERM before it is killed."""
 
 READY_SECONDS: Final = 60.0
 """How long a child may take to become ready."""
-
-_PR_SET_PDEATHSIG: Final = 1
-"""prctl(2), linux/prctl.h."""
 
 
 class ChildDied(RuntimeError):
@@ -61,24 +58,6 @@ def _last_lines(log: Path | None, count: int = 12) -> str:
         return ""
     lines = log.read_bytes()[-8192:].decode("utf-8", "replace").splitlines()
     return "\n".join(lines[-count:])
-
-
-def die_with_parent() -> Callable[[], None] | None:
-    """A preexec function that makes the kernel kill the child when its parent dies. None off Linux.
-
-    Bound before the fork, because loading a library between fork and exec is not safe.
-    """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # the parent died before the call above
-            os._exit(1)
-
-    return prepare
 
 
 @dataclass(slots=True)
@@ -153,7 +132,7 @@ class Supervisor:
                 stdout=log if log is not None else asyncio.subprocess.DEVNULL,
                 stderr=log if log is not None else asyncio.subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for us: we stop the children in order
-                preexec_fn=die_with_parent(),
+                preexec_fn=ending_with_parent(),
             )
         finally:
             if log is not None:

@@ -9,20 +9,19 @@ service is dead.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import importlib
 import json
 import os
 import runpy
-import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from silkledger.runtime.orphans import end_with
+
 ROOT: Final = Path(__file__).resolve().parents[2]
-_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass
@@ -73,18 +72,14 @@ class Nursery:
         return json.loads(line)
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _tell(what: object) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
-def _become(service: str, order: Mapping[str, Any]) -> None:
+def _become(service: str, order: Mapping[str, Any], nursery: int) -> None:
     """Never returns: this process is the service from here on."""
-    _die_with_parent()
+    end_with(nursery)
     with Path(order["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
         os.dup2(log.fileno(), 1)
@@ -97,15 +92,15 @@ def _become(service: str, order: Mapping[str, Any]) -> None:
 
 def main(service: str) -> None:
     """Orders from stdin, one JSON line each."""
-    _die_with_parent()
+    end_with(os.getppid())
     importlib.import_module(f"{service}.__main__")
     del sys.modules[f"{service}.__main__"]  # it is run, with everything that it imports at hand
     _tell("imported")
     for line in sys.stdin:
         order = json.loads(line)
-        pid = os.fork()
+        nursery, pid = os.getpid(), os.fork()
         if pid == 0:
-            _become(service, order)
+            _become(service, order, nursery)
             os._exit(0)
         _tell(pid)
         _, status = os.waitpid(pid, 0)

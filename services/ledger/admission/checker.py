@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from services.ledger.domain import (
     check_statements,
     join_runs,
 )
+from silkledger.runtime.orphans import end_with
 from silkledger.runtime.server import calm_collector
 from silkledger.runtime.telemetry import logger
 
@@ -36,8 +36,6 @@ over.
 CHUNK: Final = 250
 """Statements that one worker process takes at once, so that one call of 500 uses two processes."""
 
-_PR_SET_PDEATHSIG: Final = 1
-
 
 class SignatureChecker:
     """Parses and verifies the statements of a call. `processes` 0 uses a thread of this process, AUTOMATIC
@@ -54,7 +52,7 @@ class SignatureChecker:
         return ProcessPoolExecutor(
             self._processes,
             mp_context=get_context("spawn"),
-            initializer=_die_with_parent,
+            initializer=_begin,
             initargs=(os.getpid(),),
         )
 
@@ -104,15 +102,8 @@ def _ready() -> None:
     """Nothing to do: the process that answers has started and imported all that it needs."""
 
 
-def _die_with_parent(parent: int) -> None:
-    """A worker must not outlive a service that was killed: the pool's own pipe would keep it waiting for
-    ever.
-    """
-    calm_collector()
+def _begin(parent: int) -> None:
+    """In a worker process."""
+    end_with(parent)  # of a service that was killed the pool's own pipe would keep it waiting for ever
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    except (OSError, AttributeError):  # not Linux
-        return
-    if os.getppid() != parent:
-        os._exit(1)
+    calm_collector()

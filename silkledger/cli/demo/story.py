@@ -23,7 +23,7 @@ from silkledger.cli.demo.cast import Stage
 from silkledger.cli.demo.narrator import Narrator
 from silkledger.cli.exit_codes import ExitCode
 from silkledger.cli.output import Output
-from silkledger.stack.supervisor import die_with_parent
+from silkledger.runtime.orphans import ending_with_parent
 
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 60.0
@@ -90,7 +90,7 @@ async def _stack(stage: Stage) -> AsyncIterator[Callable[[], Awaitable[int]]]:
             stdout=file,
             stderr=file,
             start_new_session=True,
-            preexec_fn=die_with_parent(),
+            preexec_fn=ending_with_parent(),
         )
 
     async def stop() -> int:
