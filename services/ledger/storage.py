@@ -8,7 +8,7 @@ is one commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +27,6 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger.reading.documents import has_documents
@@ -41,7 +40,6 @@ from silkledger.evm.lane_types import State
 from silkledger.evm.tables import CHAIN_BLOCK, INTENT
 from silkledger.projections.log_tiles import tile
 from silkledger.projections.statements import leaf_run, undocumented
-from silkledger.runtime.db import POSTGRESQL
 from silkledger.values import BlockHash, BlockRef
 
 own = MetaData()
@@ -80,17 +78,6 @@ audit = Table(
     Column("method", String(64), nullable=False),
     Column("request_id", String(36), nullable=False),
     Column("items", Integer, nullable=False),
-)
-
-# Up to where a consumer of Subscribe acknowledged.
-consumer = Table(
-    "consumer",
-    own,
-    Column("organisation", String(80), primary_key=True),
-    Column("consumer", String(64), primary_key=True),
-    Column("block_number", BigInteger, nullable=False),
-    Column("log_index", BigInteger, nullable=False, comment="an unsigned 32-bit number"),
-    Column("block_hash", LargeBinary(32), nullable=False),
 )
 
 
@@ -218,43 +205,6 @@ async def block_ref(connection: AsyncConnection, number: int) -> BlockRef:
     query = select(CHAIN_BLOCK.c.hash, CHAIN_BLOCK.c.time).where(CHAIN_BLOCK.c.number == number)
     row = (await connection.execute(query)).one()
     return BlockRef(number, BlockHash(bytes(row.hash)), row.time)
-
-
-async def consumer_cursor(
-    connection: AsyncConnection, organisation: str, name: str
-) -> tuple[int, int, bytes] | None:
-    """(block number, log index, block hash) that the consumer acknowledged last."""
-    query = select(consumer.c.block_number, consumer.c.log_index, consumer.c.block_hash).where(
-        consumer.c.organisation == organisation, consumer.c.consumer == name
-    )
-    row = (await connection.execute(query)).first()
-    return None if row is None else (row.block_number, row.log_index, bytes(row.block_hash))
-
-
-async def move_consumers(
-    connection: AsyncConnection, moves: Mapping[tuple[str, str], tuple[int, int, bytes]]
-) -> None:
-    """Set the checkpoints of consumers, (organisation, name) → (block number, log index, block hash).
-
-    In the order of their names, so that two replicas never wait for each other.
-    """
-    dialect = postgresql if connection.dialect.name == POSTGRESQL else sqlite
-    query = dialect.insert(consumer)
-    place = {name: query.excluded[name] for name in ("block_number", "log_index", "block_hash")}
-    query = query.on_conflict_do_update(
-        index_elements=[consumer.c.organisation, consumer.c.consumer], set_=place
-    )
-    rows = [
-        {
-            "organisation": organisation,
-            "consumer": name,
-            "block_number": number,
-            "log_index": log_index,
-            "block_hash": block_hash,
-        }
-        for (organisation, name), (number, log_index, block_hash) in sorted(moves.items())
-    ]
-    await connection.execute(query, rows)
 
 
 SETTLED: Final = (State.INCLUDED.value, State.FINAL.value, State.REFUSED.value)

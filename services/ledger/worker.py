@@ -206,6 +206,7 @@ def assemble(parts: Parts) -> Assembled:
         "replays": replays.run,
         "events": streams.reader.run,
         "acknowledgements": streams.checkpoints.run,
+        "takeovers": streams.takeovers.run,
     }
 
     async def database_check() -> str | None:

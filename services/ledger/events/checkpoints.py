@@ -2,7 +2,8 @@
 
 An acknowledgement counts only after its commit, at most about `interval_s` plus one commit later. If the
 service dies before, the consumer resumes after its last committed one: events come again, none is lost. Of
-several acknowledgements of one consumer between two commits only the last is written.
+several acknowledgements of one consumer between two commits only the last is written. Those of a stream that
+is not the consumer's newest (`takeovers`) are not.
 """
 
 from __future__ import annotations
@@ -14,13 +15,10 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
-from services.ledger import storage
+from services.ledger.events.consumers import Key, Move, move_consumers
 from services.ledger.events.cursor import Cursor
 from silkledger.runtime.db import Database
 from silkledger.runtime.telemetry import logger
-
-Key = tuple[str, str]
-"""(organisation, consumer)."""
 
 _AGAIN_S: Final = 0.5
 """Pause after a commit that failed."""
@@ -28,8 +26,9 @@ _AGAIN_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    cursor: Cursor
-    committed: Callable[[Cursor], None]
+    move: Move
+    committed: Callable[[], None]
+    refused: Callable[[], None]
 
 
 class Checkpoints:
@@ -43,9 +42,18 @@ class Checkpoints:
         self._some = asyncio.Event()
         self._round = asyncio.Condition()
 
-    def move(self, key: Key, cursor: Cursor, committed: Callable[[Cursor], None]) -> None:
-        """Have the checkpoint moved with the next commit; `committed` is called after it."""
-        self._waiting[key] = _Waiting(cursor, committed)
+    def move(
+        self,
+        key: Key,
+        stream: int,
+        cursor: Cursor,
+        committed: Callable[[Cursor], None],
+        refused: Callable[[], None],
+    ) -> None:
+        """Have the checkpoint moved with the next commit; `committed` is called after it, or `refused` if the
+        stream of this number is not the consumer's newest.
+        """
+        self._waiting[key] = _Waiting(Move(stream, cursor), lambda: committed(cursor), refused)
         self._some.set()
 
     async def settle(self, key: Key) -> None:
@@ -74,13 +82,10 @@ class Checkpoints:
         if not self._waiting:
             return True
         self._committing, self._waiting = self._waiting, {}
-        moves = {
-            key: (item.cursor.block_number, item.cursor.log_index, item.cursor.block_hash)
-            for key, item in self._committing.items()
-        }
+        moves = {key: item.move for key, item in self._committing.items()}
         try:
             async with self._database.write() as connection:
-                await storage.move_consumers(connection, moves)
+                refused = await move_consumers(connection, moves)
         except DBAPIError as error:
             logger().warning("acknowledgements_not_committed", consumers=len(moves), why=type(error).__name__)
             self._waiting = self._committing | self._waiting
@@ -88,8 +93,8 @@ class Checkpoints:
             self._some.set()
             return False
         done, self._committing = self._committing, {}
-        for item in done.values():
-            item.committed(item.cursor)
+        for key, item in done.items():
+            (item.refused if key in refused else item.committed)()
         async with self._round:
             self._round.notify_all()
         return True

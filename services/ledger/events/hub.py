@@ -14,12 +14,11 @@ from typing import Final
 
 from services.ledger.errors import (
     ChainNotFollowed,
-    ConsumerTakenOver,
     FilterUnknown,
     ServiceStopping,
     StreamsExhausted,
 )
-from services.ledger.events.checkpoints import Key
+from services.ledger.events.consumers import Key
 from services.ledger.events.cursor import Wish
 from services.ledger.events.filters import EventShape, Filter, unknown_names
 from services.ledger.events.subscription import Sources, Subscription
@@ -84,12 +83,13 @@ class Hub:
         self._epoch = 0
         self._stopping = False
         sources.reader.changed = self.window_moved
+        sources.takeovers.taken_over = self.taken_over
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def open(self, caller: Caller, wish: Wish) -> Subscription:
-        """A stream of the caller's consumer; an older one of the same consumer ends at once.
+        """A stream of the caller's consumer; an older one of the same consumer ends, at once if it is here.
 
         Whoever opens it MUST `release` it.
 
@@ -108,7 +108,7 @@ class Hub:
         stream = Subscription(self._sources, caller, wish)
         older = self._streams.get(stream.key)
         if older is not None:
-            older.end(ConsumerTakenOver(wish.consumer))
+            older.take_over()
             self.release(older)
         organisation = stream.key[0]
         if self._per_organisation[organisation] >= self._limits.per_organisation:
@@ -133,6 +133,13 @@ class Hub:
         topic.streams.discard(stream)
         if not topic.streams:
             del self._topics[_topic_key(stream.wish)]
+
+    def taken_over(self, key: Key, number: int) -> None:
+        """The consumer's newest stream has this number: an older one that is open here ends."""
+        stream = self._streams.get(key)
+        if stream is not None and 0 < stream.number < number:
+            stream.take_over()
+            self.release(stream)
 
     def window_moved(self) -> None:
         """Wake every stream that the move concerns; all of them after a reorg or a halt."""

@@ -8,9 +8,11 @@ from typing import Final
 
 from services.ledger.events.archive import Archive, Decoder, Encode
 from services.ledger.events.checkpoints import Checkpoints
+from services.ledger.events.cursor import Cursor
 from services.ledger.events.hub import Hub, StreamLimits, event_shapes
 from services.ledger.events.reader import Following, Reader
 from services.ledger.events.subscription import Sources
+from services.ledger.events.takeovers import Takeovers
 from services.ledger.events.window import WindowLimits
 from services.ledger.settings import LedgerSettings
 from silkledger.evidence.header import EngineKind
@@ -24,11 +26,12 @@ _OPENING: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """What serves Subscribe: `hub` for the handlers; `reader` and `checkpoints` run beside them."""
+    """What serves Subscribe: `hub` for the handlers; the others run beside them."""
 
     hub: Hub
     reader: Reader
     checkpoints: Checkpoints
+    takeovers: Takeovers
 
 
 def event_streams(
@@ -45,15 +48,17 @@ def event_streams(
     limits = WindowLimits(settings.event_window_blocks, settings.event_window_events)
     reader = Reader(database, follower, decoder, genesis, limits)
     checkpoints = Checkpoints(database, settings.acknowledge_interval_ms / 1000)
+    takeovers = Takeovers(database, Cursor.after(genesis))
     sources = Sources(
         database,
         reader,
         Archive(database, decoder),
         checkpoints,
+        takeovers,
         genesis,
         settings.unacknowledged_limit,
         float(settings.progress_interval_s),
         asyncio.Semaphore(_OPENING),
     )
     allowed = StreamLimits(settings.stream_limit, settings.organisation_stream_limit)
-    return Streams(Hub(sources, allowed, event_shapes(network)), reader, checkpoints)
+    return Streams(Hub(sources, allowed, event_shapes(network)), reader, checkpoints, takeovers)

@@ -19,10 +19,10 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.ledger import storage
-from services.ledger.errors import ChainNotFollowed, FieldRefused
+from services.ledger.errors import ChainNotFollowed, ConsumerTakenOver, FieldRefused
 from services.ledger.events.archive import Archive
-from services.ledger.events.checkpoints import Checkpoints, Key
+from services.ledger.events.checkpoints import Checkpoints
+from services.ledger.events.consumers import Key, consumer_cursor
 from services.ledger.events.cursor import (
     BLOCK_DONE,
     Acknowledged,
@@ -35,6 +35,7 @@ from services.ledger.events.cursor import (
 )
 from services.ledger.events.outstanding import Answer, Outstanding
 from services.ledger.events.reader import Reader
+from services.ledger.events.takeovers import Takeovers
 from services.ledger.events.walk import Walk
 from silkledger.projections.chain import block_at
 from silkledger.runtime.auth import Caller
@@ -60,6 +61,7 @@ class Sources:
     reader: Reader
     archive: Archive
     checkpoints: Checkpoints
+    takeovers: Takeovers
     genesis: BlockRef
     unacknowledged: int
     progress_s: float
@@ -75,6 +77,8 @@ class Subscription:
         self.wish = wish
         self.key: Key = (str(caller.did), wish.consumer)
         self.awake = asyncio.Event()
+        self.number = 0
+        """Of the consumer's streams the one with the highest is the newest; 0: not numbered yet."""
         self._sources = sources
         self._walk: Walk
         self._outstanding = Outstanding()
@@ -118,7 +122,7 @@ class Subscription:
                 "CURSOR_NOT_DELIVERED", "acknowledge", "this stream did not tell that cursor, or is past it"
             )
         if answer is Answer.MOVES:
-            self._sources.checkpoints.move(self.key, cursor, self._committed)
+            self._sources.checkpoints.move(self.key, self.number, cursor, self._committed, self.take_over)
             self.awake.set()
 
     def finish(self) -> None:
@@ -133,6 +137,13 @@ class Subscription:
             self.awake.set()
             asyncio.get_running_loop().call_later(_FORCE_S, self._force)
 
+    def take_over(self) -> None:
+        """End it: a newer stream of the consumer was opened, here or on another replica."""
+        self.end(ConsumerTakenOver(self.wish.consumer))
+
+    def _numbered(self, number: int) -> None:
+        self.number = number
+
     def _force(self) -> None:
         if self._handler is not None and not self._handler.done():
             self._handler.cancel()
@@ -143,17 +154,18 @@ class Subscription:
             self.awake.set()
 
     async def _begin(self) -> Gap | None:
-        """Find the place to start from; mostly without a read of the database, at most with one."""
+        """Take the consumer over from its older streams, then find the place to start from; mostly without a
+        read of the database, at most with one.
+        """
         sources, window = self._sources, self._sources.reader.window
         genesis, epoch, wanted = Cursor.after(sources.genesis), window.epoch, self.wish.start
         gap = None
-        if wanted is None:
-            await sources.checkpoints.settle(self.key)
+        await sources.checkpoints.settle(self.key)  # what an older stream here was told is to count
+        await sources.takeovers.number(self.key, self._numbered)
         if wanted is None or not window.shows(wanted):
             async with sources.opening, sources.database.read() as connection:
                 if wanted is None:
-                    stored = await storage.consumer_cursor(connection, *self.key)
-                    wanted = genesis if stored is None else Cursor(*stored)
+                    wanted = await consumer_cursor(connection, self.key) or genesis
                 if wanted != genesis and not window.shows(wanted):
                     wanted, gap = await self._resume(connection, wanted)
         self._walk = Walk(wanted, wanted, epoch)

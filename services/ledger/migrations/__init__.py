@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 
 from services.ledger import storage
+from services.ledger.events import consumers
 from services.ledger.replays import storage as replays
 from services.ledger.sequencing import leadership, pending
 from services.ledger.witnessing import cosignatures
@@ -25,6 +26,7 @@ def metadata() -> MetaData:
         pending.metadata,
         leadership.metadata,
         cosignatures.metadata,
+        consumers.metadata,
         anchors.metadata,
         calls.TABLES,
         histories.TABLES,

@@ -1,4 +1,4 @@
-"""Two ledger processes for one log, on PostgreSQL: both accept, one sequences and anchors.
+"""Two ledger processes for one log, on PostgreSQL: both accept and stream, one sequences and anchors.
 
 The one that leads is stopped (SIGSTOP) past its lease: inside the transaction that logs a batch, after it,
 and inside the transaction that leaves an anchor. The other goes on within twice the lease; the first, woken,
@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database
 from tests.integration.ledger.conftest import Founded, Ledger, id_of, opened, register
 from tests.support.anvil import eventually
+from tests.support.event_streams import Consumer, ended
 from tests.support.grpc_clients import channel
 
 LEASE_S = 4
@@ -249,3 +251,30 @@ async def test_an_orderly_stop_lets_the_other_begin_at_once(pair: Pair) -> None:
     await eventually(pair.all_anchored, "all that was accepted is anchored", 10)
     print(f"anchored {time.monotonic() - restarted:.2f} s after a restart")  # noqa: T201
     assert await pair.epoch() == 3
+
+
+async def test_of_two_streams_of_one_consumer_on_two_replicas_the_newer_goes_on(pair: Pair) -> None:
+    await _both_open(pair)
+    here, there = pair.stub(pair.first), pair.stub(pair.second)
+    older = await Consumer(here, confirm_acknowledgements=True).begin()
+    events = await older.events(3)
+    await older.acknowledge(events[0].cursor)
+    await older.next_of("acknowledged")
+    bystander = await Consumer(here).begin()
+    first = await bystander.event()
+
+    newer = await Consumer(there, older.name, confirm_acknowledgements=True).begin()
+    assert (await newer.event()).cursor == events[1].cursor
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # it may have been told already
+        await older.acknowledge(events[2].cursor)  # comes too late to count
+    told = await ended(older)
+    assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "CONSUMER_TAKEN_OVER")
+    await newer.acknowledge(events[1].cursor)
+    assert await newer.next_of("acknowledged") == events[1].cursor
+
+    silent = await Consumer(here, older.name).begin()  # and back, although nobody acknowledges anything there
+    assert (await silent.event()).cursor == events[2].cursor
+    assert (await ended(newer)).reason == "CONSUMER_TAKEN_OVER"
+    await bystander.acknowledge(first.cursor)
+    for going_on in (bystander, silent):
+        assert await going_on.finish() is grpc.StatusCode.OK
