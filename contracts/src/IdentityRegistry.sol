@@ -15,6 +15,7 @@ contract IdentityRegistry is Histories, IIdentityRegistry, ERC2771Context, EIP71
     uint8 private constant RECORD_OWNER = 1;
     uint8 private constant RECORD_DELEGATE = 2;
     uint8 private constant RECORD_ATTRIBUTE = 3;
+    uint8 private constant RECORD_STATUS_LIST = 4;
 
     /// @dev Delegates and attributes of one identity at a time: bounds the gas of a change of owner, which ends
     /// each of them by an event that stock resolvers understand.
@@ -62,6 +63,8 @@ contract IdentityRegistry is Histories, IIdentityRegistry, ERC2771Context, EIP71
     mapping(address identity => uint256) public changed;
     /// @inheritdoc IIdentityRegistry
     mapping(address identity => uint256) public nonce;
+    /// @dev Lists so far, by the history's key.
+    mapping(bytes32 key => uint64) private _statusLists;
 
     /// @param forwarder The SignedCalls contract.
     constructor(address forwarder) ERC2771Context(forwarder) EIP712("Silkledger IdentityRegistry", "1") {}
@@ -120,6 +123,23 @@ contract IdentityRegistry is Histories, IIdentityRegistry, ERC2771Context, EIP71
     function revokeAttribute(address identity, bytes32 name, bytes calldata value) external {
         _requireOwner(identity);
         _revoke(identity, RECORD_ATTRIBUTE, name, value);
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function publishStatusList(address identity, bytes32 listId, uint64 sequence, bytes32 digest) external {
+        _requireOwner(identity);
+        if (digest == 0) revert DigestZero();
+        bytes32 key = _statusListKey(identity, listId);
+        uint64 next = _statusLists[key];
+        if (sequence != next) revert SequenceNotNext(next);
+        _statusLists[key] = next + 1;
+        _append(key, abi.encode(RECORD_STATUS_LIST, sequence, digest));
+        emit StatusListPublished(identity, listId, sequence, digest);
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function statusListCount(address identity, bytes32 listId) external view returns (uint64) {
+        return _statusLists[_statusListKey(identity, listId)];
     }
 
     /// @inheritdoc IIdentityRegistry
@@ -304,6 +324,10 @@ contract IdentityRegistry is Histories, IIdentityRegistry, ERC2771Context, EIP71
 
     function _entryId(uint8 kind, bytes32 name, bytes memory value) private pure returns (bytes32) {
         return keccak256(abi.encode(kind, name, value));
+    }
+
+    function _statusListKey(address identity, bytes32 listId) private pure returns (bytes32) {
+        return keccak256(abi.encode("status list", identity, listId));
     }
 
     function _key(address identity) private pure returns (bytes32) {

@@ -10,6 +10,7 @@ contract IdentityRegistryTest is Base {
     uint256 private constant KEY = 0xA11CE;
     bytes32 private constant TYPE = "veriKey";
     bytes32 private constant NAME = "did/pub/Multikey/veriKey";
+    bytes32 private constant LIST = keccak256("https://customs.example/status/3");
     address private constant FORWARDER = address(0xF0);
     address private constant DELEGATE = address(0xDE1);
     address private constant NEXT = address(0x2E2);
@@ -220,6 +221,51 @@ contract IdentityRegistryTest is Base {
         head = _fold(head, 101, abi.encode(uint8(1), NEXT));
         vm.assertEq(registry.headOf(key), head, "head");
         vm.assertEq(vm.load(address(registry), keccak256(abi.encode(key, uint256(0)))), head, "slot 0");
+    }
+
+    function test_a_number_of_a_status_list_is_given_once_and_in_order() public {
+        bytes32 key = keccak256(abi.encode("status list", identity, LIST));
+        vm.expectEmit(address(registry));
+        emit IIdentityRegistry.StatusListPublished(identity, LIST, 0, "first");
+        vm.prank(identity);
+        registry.publishStatusList(identity, LIST, 0, "first");
+        bytes32 head = _fold(0, 100, abi.encode(uint8(4), uint64(0), bytes32("first")));
+        vm.assertEq(registry.headOf(key), head, "recorded");
+        _listRefused(abi.encodeWithSelector(IIdentityRegistry.SequenceNotNext.selector, 1), 0, "other");
+        _listRefused(abi.encodeWithSelector(IIdentityRegistry.SequenceNotNext.selector, 1), 0, "first");
+        _listRefused(abi.encodeWithSelector(IIdentityRegistry.SequenceNotNext.selector, 1), 2, "third");
+        _listRefused(abi.encodeWithSelector(IIdentityRegistry.DigestZero.selector), 1, 0);
+        vm.assertEq(registry.headOf(key), head, "nothing more");
+        vm.prank(identity);
+        registry.publishStatusList(identity, LIST, 1, "second");
+        head = _fold(head, 100, abi.encode(uint8(4), uint64(1), bytes32("second")));
+        vm.assertEq(registry.headOf(key), head, "second");
+        vm.assertEq(registry.statusListCount(identity, LIST), 2, "two");
+        vm.assertEq(registry.statusListCount(identity, "another"), 0, "another series");
+        vm.assertEq(registry.headOf(bytes32(uint256(uint160(identity)))), 0, "not the identity's history");
+        vm.assertEq(registry.changed(identity), 0, "no change of the DID document");
+    }
+
+    function test_status_lists_are_the_owners_and_stay_through_a_change() public {
+        vm.prank(identity);
+        registry.publishStatusList(identity, LIST, 0, "first");
+        vm.prank(identity);
+        registry.changeOwner(identity, NEXT);
+        _listRefused(
+            abi.encodeWithSelector(IIdentityRegistry.NotOwner.selector, identity, identity), 1, "second"
+        );
+        vm.prank(NEXT);
+        registry.publishStatusList(identity, LIST, 1, "second");
+        vm.assertEq(registry.statusListCount(identity, LIST), 2, "goes on");
+        vm.prank(NEXT);
+        registry.changeOwner(identity, address(0));
+        _listRefused(abi.encodeWithSelector(IIdentityRegistry.NotOwner.selector, identity, identity), 2, "x");
+    }
+
+    function _listRefused(bytes memory why, uint64 sequence, bytes32 digest) private {
+        _revertsWith(why);
+        vm.prank(identity);
+        registry.publishStatusList(identity, LIST, sequence, digest);
     }
 
     function testFuzz_the_suffix_counts_from_the_forwarder_only(address sender) public {

@@ -6,6 +6,7 @@ Guarantees:
 here; - an OK reply is sent after a durable commit; the same request id with the same content gives the first
 reply; - what it says of the chain is as of a final block, and equals what anyone computes from the chain.
 
-Does not guarantee: that an organisation's claims are true (the registrar's to check), or that a relayed call
-will succeed on chain. It relays the authors' own signed calls and never speaks in another's name.
+Does not guarantee: that an organisation's claims are true (the registrar's to check), that a relayed call
+will succeed on chain, or that what a status list says is so. It relays the authors' own signed calls and
+never speaks in another's name.
 """

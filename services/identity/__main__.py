@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import AsyncExitStack
 
 from cryptography import x509
@@ -12,7 +13,11 @@ from services.identity import worker
 from services.identity.domain import CertificateAuthority
 from services.identity.grpc_api import service
 from services.identity.reading.questions import Questions
+from services.identity.relaying.calls import CallRelay
+from services.identity.relaying.requests import Requests
 from services.identity.settings import IdentitySettings
+from services.identity.status_lists.publishing import Publishing
+from services.identity.status_lists.reading import StatusListReads
 from services.identity.use_cases import IdentityUseCases, IssuingPolicy
 from silkledger.evm.follower import Follower
 from silkledger.evm.lane import Lane
@@ -52,17 +57,22 @@ async def main() -> None:
         limits = lane_limits(settings, settings.mode)
         lane = Lane(database, node, profile, network, signer, worker.builders(network), limits=limits)
         questions = Questions(database, follower)
+        requests = Requests(database, time.time)
+        calls = CallRelay(network, questions, lane, time.time)
+        reads = StatusListReads(database, questions)
+        publishing = Publishing(database, questions, reads, calls, requests, time.time)
         cases = IdentityUseCases(
             database,
             network,
             questions,
-            lane,
+            calls,
+            requests,
             authority,
             IssuingPolicy(settings.certificate_days, local_names=settings.mode is Mode.DEVELOPMENT),
         )
         await serve(
             settings,
-            [service(cases)],
+            [service(cases, publishing, reads)],
             [
                 NamedWorker("follower", follower.run),
                 NamedWorker("lane", lane.run),

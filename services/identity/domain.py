@@ -275,6 +275,18 @@ RELAYED: Final[Mapping[str, tuple[str, tuple[Function, ...]]]] = {
             _function("revokeAttribute", identity="address", name="bytes32", value="bytes"),
         ),
     ),
+    "PublishStatusList": (
+        "IdentityRegistry",
+        (
+            _function(
+                "publishStatusList",
+                identity="address",
+                listId="bytes32",
+                sequence="uint64",
+                digest="bytes32",
+            ),
+        ),
+    ),
     "Accredit": (
         "TrustRegistry",
         (

@@ -1,6 +1,6 @@
 """The identity service's expected failures, and the one mapping of its reasons to gRPC codes.
 
-Reasons are stable and documented in docs/formats/enrolment.md and docs/formats/errors.md.
+Reasons are stable and documented in docs/formats/{enrolment,status-list,errors}.md.
 """
 
 from __future__ import annotations
@@ -46,6 +46,27 @@ CALL_REASONS: Final = {
 }
 """Why a signed call is not relayed."""
 
+STATUS_LIST_REASONS: Final = {
+    "CALL_REQUIRED": Code.INVALID_ARGUMENT,
+    "ISSUER_DEACTIVATED": Code.FAILED_PRECONDITION,
+    "ISSUER_NOT_CALLER": Code.PERMISSION_DENIED,
+    "KEY_UNKNOWN": Code.FAILED_PRECONDITION,
+    "STATUS_LIST_MALFORMED": Code.INVALID_ARGUMENT,
+    "STATUS_LIST_SIGNATURE": Code.INVALID_ARGUMENT,
+    "STATUS_LIST_NOT_YET_VALID": Code.INVALID_ARGUMENT,
+    "STATUS_LIST_EXPIRED": Code.INVALID_ARGUMENT,
+    "STATUS_LIST_SEQUENCE": Code.FAILED_PRECONDITION,
+    "STATUS_LIST_PURPOSE": Code.INVALID_ARGUMENT,
+    "STATUS_LIST_TIME": Code.INVALID_ARGUMENT,
+    "STATUS_LIST_LENGTH": Code.INVALID_ARGUMENT,
+    "STATUS_LIST_UNREVOKED": Code.INVALID_ARGUMENT,
+    "STATUS_LIST_RECORDED_OTHERWISE": Code.FAILED_PRECONDITION,
+    "STATUS_LIST_EQUIVOCATION": Code.ALREADY_EXISTS,
+    "STATUS_LIST_NOT_FOUND": Code.NOT_FOUND,
+    "STATUS_LIST_UNAVAILABLE": Code.FAILED_PRECONDITION,
+}
+"""Why a status list is not taken, or not given."""
+
 READ_REASONS: Final = {
     "DID_INVALID": Code.INVALID_ARGUMENT,
     "DID_OTHER_CHAIN": Code.INVALID_ARGUMENT,
@@ -56,7 +77,7 @@ READ_REASONS: Final = {
 }
 """Why a question is not answered."""
 
-REASONS: Final = {**ENROLMENT_REASONS, **CALL_REASONS, **READ_REASONS}
+REASONS: Final = {**ENROLMENT_REASONS, **CALL_REASONS, **STATUS_LIST_REASONS, **READ_REASONS}
 """Every reason of this service. Retryable are exactly those with a retry delay."""
 
 

@@ -12,18 +12,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.identity.domain import Organisation
 from services.identity.errors import FieldRefused
 from services.identity.reading.questions import Explained, Listed
-from services.identity.storage import CallState, OrganisationSearch
-from services.identity.use_cases import IdentityUseCases, Request
+from services.identity.relaying.requests import Request
+from services.identity.status_lists.publishing import Publishing
+from services.identity.status_lists.reading import StatusListReads
+from services.identity.status_lists.rows import Number
+from services.identity.storage import OrganisationSearch
+from services.identity.use_cases import IdentityUseCases
+from services.identity.wire import status_lists as lists
+from services.identity.wire.calls import block_ref, call_status, relayed, signed_call
 from silkledger.chain.v1 import chain_pb2 as chain
-from silkledger.evm.calls import SignedCall
-from silkledger.evm.contracts import error_text
 from silkledger.identity.v1 import identity_pb2 as pb
 from silkledger.identity.v1 import identity_pb2_grpc as rpc
 from silkledger.registry.enrolment import Enrolment
 from silkledger.runtime.auth import caller
 from silkledger.runtime.idempotency import fingerprint_of
 from silkledger.runtime.server import Service
-from silkledger.values import Address, BlockRef, CountryCode, Did, DocumentType, ValueShapeError
+from silkledger.values import Address, CountryCode, Did, DocumentType, ValueShapeError
 
 FULL_NAME: Final = "silkledger.identity.v1.IdentityService"
 
@@ -39,17 +43,19 @@ _ROLE_NUMBERS: Final = {word: number for number, word in _ROLES.items()}
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def service(cases: IdentityUseCases) -> Service:
+def service(cases: IdentityUseCases, publishing: Publishing, reads: StatusListReads) -> Service:
     """The gRPC service over these use cases."""
-    servicer = IdentityApi(cases)
+    servicer = IdentityApi(cases, publishing, reads)
     return Service(FULL_NAME, lambda server: rpc.add_IdentityServiceServicer_to_server(servicer, server))
 
 
 class IdentityApi(rpc.IdentityServiceServicer):
     """One method per RPC. Who calls, and that the shape holds, the interceptor has checked."""
 
-    def __init__(self, cases: IdentityUseCases) -> None:
+    def __init__(self, cases: IdentityUseCases, publishing: Publishing, reads: StatusListReads) -> None:
         self._cases = cases
+        self._publishing = publishing
+        self._lists = reads
 
     async def EnrolOrganisation(
         self, request: pb.EnrolOrganisationRequest, context: Context
@@ -98,7 +104,7 @@ class IdentityApi(rpc.IdentityServiceServicer):
         return pb.ResolveDidResponse(
             did_document_json=_json(found.document),
             metadata_json=_json(found.metadata),
-            as_of=_block_ref(found.as_of),
+            as_of=block_ref(found.as_of),
         )
 
     async def PublishIdentity(
@@ -119,7 +125,7 @@ class IdentityApi(rpc.IdentityServiceServicer):
 
     async def GetCall(self, request: chain.GetCallRequest, context: Context) -> chain.GetCallResponse:
         state = await self._cases.call(Address(request.actor), request.request_id)
-        return chain.GetCallResponse(status=_call_status(state))
+        return chain.GetCallResponse(status=call_status(state))
 
     async def CheckAuthorisation(
         self, request: pb.CheckAuthorisationRequest, context: Context
@@ -148,18 +154,39 @@ class IdentityApi(rpc.IdentityServiceServicer):
             next_page_token=token,
         )
 
-    async def _relay(self, method: str, request: chain.RelayCallRequest) -> chain.RelayCallResponse:
-        sent = request.call
-        call = SignedCall(
-            Address(sent.actor),
-            Address(sent.target),
-            sent.request_id,
-            sent.deadline,
-            sent.gas,
-            sent.data,
-            sent.signature,
+    async def PublishStatusList(
+        self, request: pb.PublishStatusListRequest, context: Context
+    ) -> pb.PublishStatusListResponse:
+        call = signed_call(request.call) if request.HasField("call") else None
+        reply = await self._publishing.publish(
+            caller(), _request("PublishStatusList", request), request.status_list, call, lists.published
         )
-        reply = await self._cases.relay(caller(), _request(method, request), call, _relayed)
+        return pb.PublishStatusListResponse.FromString(reply)
+
+    async def GetStatusList(
+        self, request: pb.GetStatusListRequest, context: Context
+    ) -> pb.GetStatusListResponse:
+        issuer = self._did("issuer", request.issuer)
+        return lists.found_list(await self._lists.get(issuer, request.id, lists.which_of(request)))
+
+    async def ListStatusLists(
+        self, request: pb.ListStatusListsRequest, context: Context
+    ) -> pb.ListStatusListsResponse:
+        issuer = self._did("issuer", request.issuer)
+        page, token = await self._lists.page(issuer, request.id, request.page_size, request.page_token)
+        return pb.ListStatusListsResponse(
+            status_lists=[lists.status_list(item) for item in page], next_page_token=token
+        )
+
+    async def GetStatusListEquivocation(
+        self, request: pb.GetStatusListEquivocationRequest, context: Context
+    ) -> pb.GetStatusListEquivocationResponse:
+        number = Number(self._did("issuer", request.issuer), request.id, request.sequence)
+        return pb.GetStatusListEquivocationResponse(proof=await self._lists.equivocation(number))
+
+    async def _relay(self, method: str, request: chain.RelayCallRequest) -> chain.RelayCallResponse:
+        call = signed_call(request.call)
+        reply = await self._cases.relay(caller(), _request(method, request), call, relayed)
         return chain.RelayCallResponse.FromString(reply)
 
     def _did(self, field: str, text: str) -> Did:
@@ -185,10 +212,6 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _block_ref(block: BlockRef) -> chain.BlockRef:
-    return chain.BlockRef(number=block.number, hash=block.hash, time=Timestamp(seconds=block.time))
-
-
 def _organisation(row: Organisation) -> pb.Organisation:
     enrolled_at = Timestamp()
     enrolled_at.FromMilliseconds(row.enrolled_ms)
@@ -211,29 +234,12 @@ def _enrolled(row: Organisation, certificate_chain: str) -> bytes:
     ).SerializeToString()
 
 
-def _call_status(state: CallState) -> chain.CallStatus:
-    return chain.CallStatus(
-        actor=state.actor,
-        request_id=state.call_id,
-        stage=chain.EvidenceStage.ValueType(state.stage),
-        outcome=chain.CallOutcome.Value(f"CALL_OUTCOME_{state.outcome}"),
-        reason=state.reason,
-        reason_text=error_text(state.reason) if state.outcome == "REFUSED" else "",
-        block=None if state.block is None else _block_ref(state.block),
-        transaction_hash=state.tx_hash,
-    )
-
-
-def _relayed(state: CallState) -> bytes:
-    return chain.RelayCallResponse(status=_call_status(state)).SerializeToString()
-
-
 def _explained(found: Explained) -> pb.CheckAuthorisationResponse:
     steps = [
         pb.AuthorisationStep(
             statement=step.statement,
             accreditation_id=step.accreditation_id,
-            recorded_at=None if step.recorded_at is None else _block_ref(found.blocks[step.recorded_at]),
+            recorded_at=None if step.recorded_at is None else block_ref(found.blocks[step.recorded_at]),
             holds=step.holds,
         )
         for step in found.answer.steps
@@ -243,7 +249,7 @@ def _explained(found: Explained) -> pb.CheckAuthorisationResponse:
         reason=found.answer.reason,
         steps=steps,
         explanation=found.answer.explanation,
-        as_of=_block_ref(found.as_of),
+        as_of=block_ref(found.as_of),
     )
 
 
@@ -259,5 +265,5 @@ def _accreditation(item: Listed, chain_id: int) -> pb.Accreditation:
         until_block=grant.until_block,
         parent=b"" if grant.is_root else grant.parent,
         status=item.status.value,
-        recorded_at=_block_ref(item.recorded_at),
+        recorded_at=block_ref(item.recorded_at),
     )

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.identity.domain import Organisation
+from services.identity.status_lists import rows as status_lists
 from silkledger.evm.calls import NotConsumed
 from silkledger.evm.tables import ATTEMPT, INTENT, LANE_TABLES
 from silkledger.projections import accreditations, calls, chain, histories
@@ -106,6 +107,7 @@ def whole_schema() -> MetaData:
         histories.TABLES,
         calls.TABLES,
         accreditations.metadata,
+        status_lists.metadata,
     )
 
 

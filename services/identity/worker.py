@@ -7,8 +7,8 @@ from typing import cast
 from eth_abi.abi import decode
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.identity.relaying.calls import RELAY_PAYLOAD
 from services.identity.storage import RELAY
-from services.identity.use_cases import RELAY_PAYLOAD
 from silkledger.evm.calls import CONTRACT
 from silkledger.evm.contracts import Network
 from silkledger.evm.lane_types import Builders, CallSpec

@@ -12,6 +12,8 @@ from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.evm.calls import sign_call
 from silkledger.evm.contracts import Network, encode_call
 from silkledger.keys.account import Account
+from silkledger.registry.histories import status_list_id
+from silkledger.status_list import StatusList
 from silkledger.values import CountryCode, Did, DocumentType, StatementId
 
 VALID_SECONDS: Final = 600
@@ -125,6 +127,16 @@ class CallSigner:
     ) -> chain.SignedCall:
         """A service endpoint of this identity, e.g. its settlement service."""
         return self._set_attribute(f"did/svc/{kind}", endpoint.encode(), valid_seconds)
+
+    def publish_status_list(self, status_list: StatusList) -> chain.SignedCall:
+        """Records a signed list's digest under its number, by the identity's owner."""
+        arguments = [
+            status_list.issuer.address,
+            status_list_id(status_list.id),
+            status_list.sequence,
+            status_list.digest,
+        ]
+        return self.sign("IdentityRegistry", "publishStatusList", arguments)
 
     def _set_attribute(self, name: str, value: bytes, valid_seconds: int) -> chain.SignedCall:
         key = name.encode("ascii").ljust(32, b"\0")

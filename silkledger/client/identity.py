@@ -114,6 +114,70 @@ class IdentityClient:
         )
         return response.status
 
+    async def publish_status_list(
+        self, status_list: bytes, call: chain.SignedCall | None, *, request_id: str | None = None
+    ) -> pb.PublishStatusListResponse:
+        """Durable at the service, not on chain yet. `call` may be None when the chain records the list.
+
+        Raises: `RpcFailed`; with the reason STATUS_LIST_EQUIVOCATION the service keeps the proof that two
+        lists of one number were signed (`status_list_equivocation`).
+        """
+        request = pb.PublishStatusListRequest(
+            request_id=request_id or str(uuid.uuid4()), status_list=status_list, call=call
+        )
+        response: pb.PublishStatusListResponse = await self._connection.call(
+            self._stub.PublishStatusList, request
+        )
+        return response
+
+    async def status_list(
+        self,
+        issuer: str,
+        id_: str,
+        *,
+        sequence: int | None = None,
+        as_of_block: int | None = None,
+        as_of_time: int | None = None,
+    ) -> pb.GetStatusListResponse:
+        """By its number, or in force at a final block or at a Unix time in seconds; by default, now.
+
+        The service's word: verify the list's signature and, against the chain, its digest.
+        Raises: ValueError when more than one is named; `RpcFailed`.
+        """
+        if sum(item is not None for item in (sequence, as_of_block, as_of_time)) > 1:
+            raise ValueError("name a number, a block or a time, not two of them")
+        request = pb.GetStatusListRequest(issuer=issuer, id=id_)
+        if sequence is not None:
+            request.sequence = sequence
+        if as_of_block is not None:
+            request.as_of_block = as_of_block
+        if as_of_time is not None:
+            request.as_of_time.FromSeconds(as_of_time)
+        response: pb.GetStatusListResponse = await self._connection.call(self._stub.GetStatusList, request)
+        return response
+
+    async def list_status_lists(self, issuer: str, *, id_: str = "") -> AsyncIterator[pb.StatusList]:
+        """In order of id and sequence, those not on chain yet included."""
+        token = ""
+        while True:
+            request = pb.ListStatusListsRequest(issuer=issuer, id=id_, page_token=token)
+            page: pb.ListStatusListsResponse = await self._connection.call(
+                self._stub.ListStatusLists, request
+            )
+            for status_list in page.status_lists:
+                yield status_list
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def status_list_equivocation(self, issuer: str, id_: str, sequence: int) -> bytes:
+        """The proof that the issuer signed two lists under one number: docs/formats/equivocation.md."""
+        request = pb.GetStatusListEquivocationRequest(issuer=issuer, id=id_, sequence=sequence)
+        response: pb.GetStatusListEquivocationResponse = await self._connection.call(
+            self._stub.GetStatusListEquivocation, request
+        )
+        return response.proof
+
     async def call_status(self, actor: bytes, request_id: bytes) -> chain.CallStatus:
         response: chain.GetCallResponse = await self._connection.call(
             self._stub.GetCall, chain.GetCallRequest(actor=actor, request_id=request_id)

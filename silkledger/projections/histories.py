@@ -89,6 +89,29 @@ class StoredHistories:
             found[bytes(row.key)].append(HistoryRecord(row.block_number, bytes(row.record)))
         return found
 
+    async def nth(self, contract: str, key: bytes, position: int) -> HistoryRecord | None:
+        """The record at a position, from 0 on, of all applied; None: there are fewer."""
+        query = (
+            select(HISTORY.c.block_number, HISTORY.c.record)
+            .where(HISTORY.c.contract == contract, HISTORY.c.key == key)
+            .order_by(HISTORY.c.block_number, HISTORY.c.log_index)
+            .offset(position)
+            .limit(1)
+        )
+        row = (await self._conn.execute(query)).first()
+        return None if row is None else HistoryRecord(row.block_number, bytes(row.record))
+
+    async def last(self, contract: str, key: bytes, known_at: int) -> HistoryRecord | None:
+        """The last record of `key` up to block `known_at`; None: there is none."""
+        query = (
+            select(HISTORY.c.block_number, HISTORY.c.record)
+            .where(HISTORY.c.contract == contract, HISTORY.c.key == key, HISTORY.c.block_number <= known_at)
+            .order_by(HISTORY.c.block_number.desc(), HISTORY.c.log_index.desc())
+            .limit(1)
+        )
+        row = (await self._conn.execute(query)).first()
+        return None if row is None else HistoryRecord(row.block_number, bytes(row.record))
+
     async def head(self, contract: str, key: bytes, known_at: int | None = None) -> bytes:
         """The head that the contract reported last; 32 zero bytes: nothing recorded."""
         query = (

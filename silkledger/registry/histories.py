@@ -98,6 +98,18 @@ def identity_key(identity: Address) -> bytes:
     return bytes(12) + bytes(identity)
 
 
+def status_list_key(identity: Address, list_id: str) -> bytes:
+    """IdentityRegistry: key of the status lists that an identity published as one series."""
+    return keccak256(
+        encode(["string", "address", "bytes32"], ["status list", bytes(identity), status_list_id(list_id)])
+    )
+
+
+def status_list_id(list_id: str) -> bytes:
+    """IdentityRegistry: what stands on chain for the id of a series of status lists."""
+    return keccak256(list_id.encode("utf-8"))
+
+
 def country_key(country: CountryCode) -> bytes:
     """TrustRegistry: key of a country's authorities."""
     return keccak256(encode(["string", "bytes2"], ["country", _bytes2(country)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ import pytest
 from silkledger import data_integrity
 from silkledger.data_integrity import NotCanonical, ProofInvalid
 from silkledger.keys import PrivateKey, Suite, VerifyingKey
-from silkledger.status_list import MAX_SEQUENCE, StatusListError, parse_status_list, sign_status_list
+from silkledger.status_bits import MIN_ENTRIES, StatusBits
+from silkledger.status_list import (
+    MAX_SEQUENCE,
+    StatusListError,
+    check_succession,
+    parse_status_list,
+    sign_status_list,
+)
 from silkledger.values import Did
 
 KEY = PrivateKey(Suite.EDDSA, b"\x31" * 32)
@@ -151,7 +159,14 @@ def changed(path: tuple[str, ...], value: object) -> bytes:
         (("issuer",), "did:ethr:0x1c95:0x" + "cd" * 20),
         (("type",), ["VerifiableCredential"]),
         (("@context",), ["https://www.w3.org/ns/credentials/v2"]),
+        (("id",), "https://customs.example/" + "x" * 500),
+        (("id",), "x" * 33 + ":status"),
         (("validFrom",), "2026-03-01"),
+        (("validFrom",), "2026-02-30T08:00:00Z"),
+        (("validUntil",), "2026-03-01T08:00:00Z"),
+        (("validUntil",), "2026-04-01"),
+        (("validUntil",), 7),
+        (("credentialSubject", "ttl"), 300_000),
         (("credentialSubject",), []),
         (("credentialSubject", "more"), 1),
         (("credentialSubject", "type"), "StatusList2021"),
@@ -187,3 +202,55 @@ def test_bounds() -> None:
             parse_status_list(bad)
     with pytest.raises(StatusListError):
         signed(purpose="refresh")
+
+
+def test_a_list_is_valid_from_its_time_until_the_time_it_names() -> None:
+    found = parse_status_list(signed(valid_until="2026-04-01T08:00:00Z"))
+    found.verify(KEY.verifying_key)
+    start, end = datetime(2026, 3, 1, 8, tzinfo=UTC), datetime(2026, 4, 1, 8, tzinfo=UTC)
+    assert (found.valid_from, found.valid_until) == (start, end)
+    second, skew = timedelta(seconds=1), timedelta(minutes=5)
+    for good in (start - skew, start, end - second):
+        found.check_period(good)
+    parse_status_list(signed()).check_period(end + timedelta(days=10_000))
+    for bad, reason in ((start - skew - second, "STATUS_LIST_NOT_YET_VALID"), (end, "STATUS_LIST_EXPIRED")):
+        with pytest.raises(StatusListError) as caught:
+            found.check_period(bad)
+        assert caught.value.reason == reason
+
+
+BEFORE = StatusBits.empty().changed(to_set=[5, 9])
+
+
+def follows(bits: StatusBits = BEFORE, before: StatusBits = BEFORE, **changes: Any) -> None:
+    purpose = changes.pop("before_purpose", "revocation")
+    one = parse_status_list(signed(encoded_list=before.encode(), purpose=purpose))
+    next_ = {"sequence": 13, "encoded_list": bits.encode()} | changes
+    check_succession(one, parse_status_list(signed(**next_)))
+
+
+def test_a_list_may_follow_another() -> None:
+    follows()
+    follows(BEFORE.changed(to_set=[7]), issued="2026-03-02T08:00:00Z")
+    follows(StatusBits(BEFORE.data + bytes(100)))
+    follows(BEFORE.changed(to_clear=[5]), before_purpose="suspension", purpose="suspension")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sequence": 12}, "STATUS_LIST_SEQUENCE"),
+        ({"sequence": 14}, "STATUS_LIST_SEQUENCE"),
+        ({"id_": "https://customs.example/status/4"}, "STATUS_LIST_SEQUENCE"),
+        ({"issuer": Did("did:ethr:0x1c95:0x" + "cd" * 20)}, "STATUS_LIST_SEQUENCE"),
+        ({"purpose": "suspension"}, "STATUS_LIST_PURPOSE"),
+        ({"issued": "2026-03-01T07:59:59Z"}, "STATUS_LIST_TIME"),
+        ({"before": StatusBits.empty(MIN_ENTRIES + 8)}, "STATUS_LIST_LENGTH"),
+        ({"bits": BEFORE.changed(to_clear=[5])}, "STATUS_LIST_UNREVOKED"),
+        ({"encoded_list": "uAAAA"}, "STATUS_LIST_MALFORMED"),
+    ],
+)
+def test_another_list_may_not(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(StatusListError) as caught:
+        follows(**changes)
+    assert caught.value.reason == reason

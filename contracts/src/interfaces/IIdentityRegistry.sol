@@ -7,6 +7,8 @@ pragma solidity ^0.8.30;
 /// identity back to its own key; a change of owner ends all delegates and attributes; `ownerAt` knows the past.
 /// History key: `bytes32(uint256(uint160(identity)))`; records (1, owner), (2, delegateType, delegate, validTo),
 /// (3, name, value, validTo). Times are Unix seconds.
+/// Status lists of an identity have a history each, key `keccak256(abi.encode("status list", identity, listId))`;
+/// record (4, sequence, digest).
 interface IIdentityRegistry {
     /// @notice The actor does not own the identity (nobody owns a deactivated one).
     error NotOwner(address identity, address actor);
@@ -26,6 +28,10 @@ interface IIdentityRegistry {
     error OwnerUnchanged(address identity);
     /// @notice The block asked for is not reached yet.
     error BlockNotReached(uint256 blockNumber);
+    /// @notice A status list of the series must have the number `next`.
+    error SequenceNotNext(uint64 next);
+    /// @notice A digest of zero.
+    error DigestZero();
 
     /// @notice ERC-1056. `owner` zero: deactivated for ever.
     event DIDOwnerChanged(address indexed identity, address owner, uint256 previousChange);
@@ -40,6 +46,14 @@ interface IIdentityRegistry {
     /// @notice ERC-1056. Revoked if `validTo` is not later than the block's time.
     event DIDAttributeChanged(
         address indexed identity, bytes32 name, bytes value, uint256 validTo, uint256 previousChange
+    );
+
+    /// @notice `identity` says that `digest` is its status list number `sequence` of the series `listId`.
+    /// @param listId keccak256 of the series' id, docs/formats/status-list.md.
+    /// @param sequence From 0 on, without a gap. A number is given once and for ever.
+    /// @param digest SHA-256 of the canonical credential without its proof.
+    event StatusListPublished(
+        address indexed identity, bytes32 indexed listId, uint64 sequence, bytes32 digest
     );
 
     /// @notice Present owner: the identity itself if never changed, zero if deactivated.
@@ -74,6 +88,13 @@ interface IIdentityRegistry {
 
     /// @notice Ends an attribute now.
     function revokeAttribute(address identity, bytes32 name, bytes calldata value) external;
+
+    /// @notice Records the next status list of a series; `sequence` must be `statusListCount`. It stays through
+    /// changes of owner. Whether the list's signature is good, the contract cannot know.
+    function publishStatusList(address identity, bytes32 listId, uint64 sequence, bytes32 digest) external;
+
+    /// @notice How many lists the series has: the number of the next one.
+    function statusListCount(address identity, bytes32 listId) external view returns (uint64);
 
     /// @notice As `changeOwner`, by the owner's EIP-712 signature ChangeOwner(address identity,address newOwner,
     /// uint256 nonce,uint256 deadline), domain "Silkledger IdentityRegistry" version "1".

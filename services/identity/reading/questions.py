@@ -79,8 +79,11 @@ class Questions:
         """None when questions can be answered, else why not."""
         return None if self.final_number else "the follower has not reached a final block"
 
-    async def _as_of(self, connection: AsyncConnection, field: str, number: int | None) -> BlockRef:
-        """Raises: ChainNotFollowed; BlockNotFinal when the block is above the last final one, or not held."""
+    async def as_of(self, connection: AsyncConnection, field: str, number: int | None) -> BlockRef:
+        """Block `number`; None: the last final one.
+
+        Raises: ChainNotFollowed; BlockNotFinal when the block is above the last final one, or not held.
+        """
         final = self._follower.final
         if final.number == 0:
             raise ChainNotFollowed
@@ -96,7 +99,7 @@ class Questions:
     async def resolve(self, did: Did, as_of_block: int | None) -> Resolution:
         """The DID document as of a block. Every DID of this chain has one, also if nothing was recorded."""
         async with self._database.read() as connection:
-            as_of = await self._as_of(connection, "as_of_block", as_of_block)
+            as_of = await self.as_of(connection, "as_of_block", as_of_block)
             final = self._follower.final
             records = await StoredHistories(connection).records(
                 IDENTITY, h.identity_key(did.address), final.number
@@ -115,7 +118,7 @@ class Questions:
     async def identity(self, did: Did) -> IdentityState:
         """The identity's state at the last final block."""
         async with self._database.read() as connection:
-            final = await self._as_of(connection, "", None)
+            final = await self.as_of(connection, "", None)
             records = await StoredHistories(connection).records(
                 IDENTITY, h.identity_key(did.address), final.number
             )
@@ -131,10 +134,10 @@ class Questions:
     ) -> Explained:
         """Whether the issuer was authorised at a block, by what was known at another, and why."""
         async with self._database.read() as connection:
-            as_of = await self._as_of(connection, "as_of_block", as_of_block)
+            as_of = await self.as_of(connection, "as_of_block", as_of_block)
             known = as_of
             if known_at_block is not None:
-                known = await self._as_of(connection, "known_at_block", known_at_block)
+                known = await self.as_of(connection, "known_at_block", known_at_block)
             records = await StoredHistories(connection).records(
                 IDENTITY, h.identity_key(issuer.address), known.number
             )
@@ -175,7 +178,7 @@ class Questions:
         limit = page_limit(page_size)
         async with self._database.read() as connection:
             wanted = position[0] if position else as_of_block
-            as_of = await self._as_of(connection, "as_of_block", wanted)
+            as_of = await self.as_of(connection, "as_of_block", wanted)
             found = await list_grants(
                 connection,
                 issuer=None if issuer is None else issuer.address,

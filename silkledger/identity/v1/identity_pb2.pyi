@@ -564,3 +564,291 @@ class ListAccreditationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAccreditationsResponse: _TypeAlias = ListAccreditationsResponse  # noqa: Y015
+
+@_typing.final
+class StatusList(_message.Message):
+    """A signed status list (docs/formats/status-list.md) and where it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    ACCEPTED_AT_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
+    RECORDED_DIGEST_FIELD_NUMBER: _builtins.int
+    EQUIVOCATED_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    id: _builtins.str
+    """Of the series."""
+    sequence: _builtins.int
+    purpose: _builtins.str
+    """"revocation" or "suspension"."""
+    digest: _builtins.bytes
+    """SHA-256 of the canonical credential without its proof."""
+    entries: _builtins.int
+    stage: _chain_pb2.EvidenceStage.ValueType
+    """ACCEPTED until a block records the list, then ANCHORED, then FINAL. Lists are not logged."""
+    recorded_digest: _builtins.bytes
+    """What the chain records under this number; another digest than above if the identity's owner recorded
+    another list. Empty while nothing is recorded.
+    """
+    equivocated: _builtins.bool
+    """The issuer signed another list under this number: GetStatusListEquivocation has the proof."""
+    @_builtins.property
+    def accepted_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def recorded_at(self) -> _chain_pb2.BlockRef:
+        """The block that recorded this number. Unset while none has."""
+
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        purpose: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
+        entries: _builtins.int = ...,
+        accepted_at: _timestamp_pb2.Timestamp | None = ...,
+        stage: _chain_pb2.EvidenceStage.ValueType = ...,
+        recorded_at: _chain_pb2.BlockRef | None = ...,
+        recorded_digest: _builtins.bytes = ...,
+        equivocated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "recorded_at", b"recorded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "digest", b"digest", "entries", b"entries", "equivocated", b"equivocated", "id", b"id", "issuer", b"issuer", "purpose", b"purpose", "recorded_at", b"recorded_at", "recorded_digest", b"recorded_digest", "sequence", b"sequence", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusList: _TypeAlias = StatusList  # noqa: Y015
+
+@_typing.final
+class PublishStatusListRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    STATUS_LIST_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    status_list: _builtins.bytes
+    """Its canonical bytes. Number 0 is the first of a series; then each next one."""
+    @_builtins.property
+    def call(self) -> _chain_pb2.SignedCall:
+        """`publishStatusList` of the IdentityRegistry with this list's id, sequence and digest. May be unset when
+        the chain records the list already.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        status_list: _builtins.bytes = ...,
+        call: _chain_pb2.SignedCall | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "request_id", b"request_id", "status_list", b"status_list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishStatusListRequest: _TypeAlias = PublishStatusListRequest  # noqa: Y015
+
+@_typing.final
+class PublishStatusListResponse(_message.Message):
+    """The list is durable here and its call will be sent; it is not on chain yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_LIST_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status_list(self) -> Global___StatusList: ...
+    @_builtins.property
+    def call(self) -> _chain_pb2.CallStatus:
+        """Unset when no call was needed."""
+
+    def __init__(
+        self,
+        *,
+        status_list: Global___StatusList | None = ...,
+        call: _chain_pb2.CallStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "status_list", b"status_list"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "status_list", b"status_list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishStatusListResponse: _TypeAlias = PublishStatusListResponse  # noqa: Y015
+
+@_typing.final
+class GetStatusListRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AS_OF_BLOCK_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    id: _builtins.str
+    sequence: _builtins.int
+    """Also one that is not on chain yet."""
+    as_of_block: _builtins.int
+    """In force at the end of this final block."""
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """In force at the end of the last final block that is not later than this."""
+
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        as_of_block: _builtins.int = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_block", b"as_of_block", "as_of_time", b"as_of_time", "sequence", b"sequence", "which", b"which"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_block", b"as_of_block", "as_of_time", b"as_of_time", "id", b"id", "issuer", b"issuer", "sequence", b"sequence", "which", b"which"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["sequence", "as_of_block", "as_of_time"]  # noqa: Y015
+    _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
+
+Global___GetStatusListRequest: _TypeAlias = GetStatusListRequest  # noqa: Y015
+
+@_typing.final
+class GetStatusListResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    STATUS_LIST_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    @_builtins.property
+    def status_list(self) -> Global___StatusList: ...
+    @_builtins.property
+    def as_of(self) -> _chain_pb2.BlockRef:
+        """The block that was asked for; for a number, the last final block."""
+
+    def __init__(
+        self,
+        *,
+        content: _builtins.bytes = ...,
+        status_list: Global___StatusList | None = ...,
+        as_of: _chain_pb2.BlockRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "status_list", b"status_list"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "content", b"content", "status_list", b"status_list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatusListResponse: _TypeAlias = GetStatusListResponse  # noqa: Y015
+
+@_typing.final
+class ListStatusListsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    id: _builtins.str
+    """One series only."""
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "issuer", b"issuer", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStatusListsRequest: _TypeAlias = ListStatusListsRequest  # noqa: Y015
+
+@_typing.final
+class ListStatusListsResponse(_message.Message):
+    """In order of id and sequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_LISTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def status_lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatusList]: ...
+    def __init__(
+        self,
+        *,
+        status_lists: _abc.Iterable[Global___StatusList] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "status_lists", b"status_lists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStatusListsResponse: _TypeAlias = ListStatusListsResponse  # noqa: Y015
+
+@_typing.final
+class GetStatusListEquivocationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    id: _builtins.str
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "issuer", b"issuer", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatusListEquivocationRequest: _TypeAlias = GetStatusListEquivocationRequest  # noqa: Y015
+
+@_typing.final
+class GetStatusListEquivocationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOF_FIELD_NUMBER: _builtins.int
+    proof: _builtins.bytes
+    """docs/formats/equivocation.md; verified offline."""
+    def __init__(
+        self,
+        *,
+        proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatusListEquivocationResponse: _TypeAlias = GetStatusListEquivocationResponse  # noqa: Y015

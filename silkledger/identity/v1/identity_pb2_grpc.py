@@ -92,6 +92,26 @@ class IdentityServiceStub:
                 request_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.ListAccreditationsRequest.SerializeToString,
                 response_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.ListAccreditationsResponse.FromString,
                 _registered_method=True)
+        self.PublishStatusList = channel.unary_unary(
+                '/silkledger.identity.v1.IdentityService/PublishStatusList',
+                request_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.PublishStatusListRequest.SerializeToString,
+                response_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.PublishStatusListResponse.FromString,
+                _registered_method=True)
+        self.GetStatusList = channel.unary_unary(
+                '/silkledger.identity.v1.IdentityService/GetStatusList',
+                request_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListRequest.SerializeToString,
+                response_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListResponse.FromString,
+                _registered_method=True)
+        self.ListStatusLists = channel.unary_unary(
+                '/silkledger.identity.v1.IdentityService/ListStatusLists',
+                request_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.ListStatusListsRequest.SerializeToString,
+                response_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.ListStatusListsResponse.FromString,
+                _registered_method=True)
+        self.GetStatusListEquivocation = channel.unary_unary(
+                '/silkledger.identity.v1.IdentityService/GetStatusListEquivocation',
+                request_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListEquivocationRequest.SerializeToString,
+                response_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListEquivocationResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -173,6 +193,35 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishStatusList(self, request, context):
+        """Takes the issuer's next signed status list, with its call that records the list on chain. A list that
+        contradicts one held here is refused (STATUS_LIST_EQUIVOCATION), and the proof is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatusList(self, request, context):
+        """One list: by its number, or the one in force at a block or a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStatusLists(self, request, context):
+        """The lists of an issuer that are held here, without their bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatusListEquivocation(self, request, context):
+        """The proof that an issuer signed two lists under one number.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -230,6 +279,26 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ListAccreditations,
                     request_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.ListAccreditationsRequest.FromString,
                     response_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.ListAccreditationsResponse.SerializeToString,
+            ),
+            'PublishStatusList': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishStatusList,
+                    request_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.PublishStatusListRequest.FromString,
+                    response_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.PublishStatusListResponse.SerializeToString,
+            ),
+            'GetStatusList': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatusList,
+                    request_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListRequest.FromString,
+                    response_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListResponse.SerializeToString,
+            ),
+            'ListStatusLists': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStatusLists,
+                    request_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.ListStatusListsRequest.FromString,
+                    response_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.ListStatusListsResponse.SerializeToString,
+            ),
+            'GetStatusListEquivocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatusListEquivocation,
+                    request_deserializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListEquivocationRequest.FromString,
+                    response_serializer=silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListEquivocationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -531,6 +600,114 @@ class IdentityService:
             '/silkledger.identity.v1.IdentityService/ListAccreditations',
             silkledger_dot_identity_dot_v1_dot_identity__pb2.ListAccreditationsRequest.SerializeToString,
             silkledger_dot_identity_dot_v1_dot_identity__pb2.ListAccreditationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishStatusList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/silkledger.identity.v1.IdentityService/PublishStatusList',
+            silkledger_dot_identity_dot_v1_dot_identity__pb2.PublishStatusListRequest.SerializeToString,
+            silkledger_dot_identity_dot_v1_dot_identity__pb2.PublishStatusListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatusList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/silkledger.identity.v1.IdentityService/GetStatusList',
+            silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListRequest.SerializeToString,
+            silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStatusLists(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/silkledger.identity.v1.IdentityService/ListStatusLists',
+            silkledger_dot_identity_dot_v1_dot_identity__pb2.ListStatusListsRequest.SerializeToString,
+            silkledger_dot_identity_dot_v1_dot_identity__pb2.ListStatusListsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatusListEquivocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/silkledger.identity.v1.IdentityService/GetStatusListEquivocation',
+            silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListEquivocationRequest.SerializeToString,
+            silkledger_dot_identity_dot_v1_dot_identity__pb2.GetStatusListEquivocationResponse.FromString,
             options,
             channel_credentials,
             insecure,

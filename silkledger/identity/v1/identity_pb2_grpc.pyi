@@ -55,6 +55,16 @@ class IdentityServiceStub:
     CheckAuthorisation: _grpc.UnaryUnaryMultiCallable[_identity_pb2.CheckAuthorisationRequest, _identity_pb2.CheckAuthorisationResponse]
     """"Is this issuer authorised for this document type, for this relying country, at this block, and why?" """
     ListAccreditations: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ListAccreditationsRequest, _identity_pb2.ListAccreditationsResponse]
+    PublishStatusList: _grpc.UnaryUnaryMultiCallable[_identity_pb2.PublishStatusListRequest, _identity_pb2.PublishStatusListResponse]
+    """Takes the issuer's next signed status list, with its call that records the list on chain. A list that
+    contradicts one held here is refused (STATUS_LIST_EQUIVOCATION), and the proof is kept.
+    """
+    GetStatusList: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetStatusListRequest, _identity_pb2.GetStatusListResponse]
+    """One list: by its number, or the one in force at a block or a time."""
+    ListStatusLists: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ListStatusListsRequest, _identity_pb2.ListStatusListsResponse]
+    """The lists of an issuer that are held here, without their bytes."""
+    GetStatusListEquivocation: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetStatusListEquivocationRequest, _identity_pb2.GetStatusListEquivocationResponse]
+    """The proof that an issuer signed two lists under one number."""
 
 @_typing.type_check_only
 class IdentityServiceAsyncStub(IdentityServiceStub):
@@ -82,6 +92,16 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     CheckAuthorisation: _aio.UnaryUnaryMultiCallable[_identity_pb2.CheckAuthorisationRequest, _identity_pb2.CheckAuthorisationResponse]  # type: ignore[assignment]
     """"Is this issuer authorised for this document type, for this relying country, at this block, and why?" """
     ListAccreditations: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListAccreditationsRequest, _identity_pb2.ListAccreditationsResponse]  # type: ignore[assignment]
+    PublishStatusList: _aio.UnaryUnaryMultiCallable[_identity_pb2.PublishStatusListRequest, _identity_pb2.PublishStatusListResponse]  # type: ignore[assignment]
+    """Takes the issuer's next signed status list, with its call that records the list on chain. A list that
+    contradicts one held here is refused (STATUS_LIST_EQUIVOCATION), and the proof is kept.
+    """
+    GetStatusList: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetStatusListRequest, _identity_pb2.GetStatusListResponse]  # type: ignore[assignment]
+    """One list: by its number, or the one in force at a block or a time."""
+    ListStatusLists: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListStatusListsRequest, _identity_pb2.ListStatusListsResponse]  # type: ignore[assignment]
+    """The lists of an issuer that are held here, without their bytes."""
+    GetStatusListEquivocation: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetStatusListEquivocationRequest, _identity_pb2.GetStatusListEquivocationResponse]  # type: ignore[assignment]
+    """The proof that an issuer signed two lists under one number."""
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Public facts about organisations. Private keys never reach this service; every act on chain is the
@@ -172,5 +192,39 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.ListAccreditationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.ListAccreditationsResponse, _abc.Awaitable[_identity_pb2.ListAccreditationsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PublishStatusList(
+        self,
+        request: _identity_pb2.PublishStatusListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.PublishStatusListResponse, _abc.Awaitable[_identity_pb2.PublishStatusListResponse]]:
+        """Takes the issuer's next signed status list, with its call that records the list on chain. A list that
+        contradicts one held here is refused (STATUS_LIST_EQUIVOCATION), and the proof is kept.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatusList(
+        self,
+        request: _identity_pb2.GetStatusListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.GetStatusListResponse, _abc.Awaitable[_identity_pb2.GetStatusListResponse]]:
+        """One list: by its number, or the one in force at a block or a time."""
+
+    @_abc_1.abstractmethod
+    def ListStatusLists(
+        self,
+        request: _identity_pb2.ListStatusListsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ListStatusListsResponse, _abc.Awaitable[_identity_pb2.ListStatusListsResponse]]:
+        """The lists of an issuer that are held here, without their bytes."""
+
+    @_abc_1.abstractmethod
+    def GetStatusListEquivocation(
+        self,
+        request: _identity_pb2.GetStatusListEquivocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.GetStatusListEquivocationResponse, _abc.Awaitable[_identity_pb2.GetStatusListEquivocationResponse]]:
+        """The proof that an issuer signed two lists under one number."""
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -72,6 +72,7 @@ class Service:
         """Rows of every table that a call may write."""
         engine = create_async_engine(parse_url(self.database_url))
         tables = ("organisation", "organisation_role", "relayed_call", "audit", "idempotency", "intent")
+        tables += ("status_list", "status_list_call")
         async with engine.connect() as connection:
             counts = {
                 table: int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
@@ -86,6 +87,7 @@ class Service:
         """A signed call; `change` overwrites its fields after signing."""
         deadline = change.pop("signed_deadline", int(time.time()) + 12 * 3600)
         request_id = change.pop("signed_id", secrets.token_bytes(32))
+        gas = change.pop("signed_gas", 900_000)
         signed = sign_call(
             account,
             self.network,
@@ -93,7 +95,7 @@ class Service:
             data=encode_call(contract, function, arguments),
             request_id=request_id,
             deadline=deadline,
-            gas=900_000,
+            gas=gas,
         )
         fields = {name: getattr(signed, name) for name in ("actor", "target", "request_id", "deadline")}
         fields |= {name: getattr(signed, name) for name in ("gas", "data", "signature")}

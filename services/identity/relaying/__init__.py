@@ -1,0 +1,1 @@
+"""What every writing method shares: repeatable requests, and authors' signed calls taken for sending."""
