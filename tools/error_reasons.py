@@ -21,8 +21,8 @@ A call that fails carries a `google.rpc.Status` (in the trailer `grpc-status-det
   reason and a sentence;
 - `RetryInfo`, exactly when the same call may succeed later unchanged.
 
-A call that failed has written nothing, but for `STATUS_LIST_EQUIVOCATION`: the proof against the issuer is kept
-([status-list.md](status-list.md)). In a batch every bad item is listed; the call's reason is that of its
+A call that failed has written nothing, but for `STATUS_LIST_EQUIVOCATION`: the proof against the issuer is
+kept ([status-list.md](status-list.md)). In a batch every bad item is listed; the call's reason is that of its
 items where they all share it, else the batch's own.
 
 A connection without a client certificate of the network's CA never becomes a call: it ends in the TLS

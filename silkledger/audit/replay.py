@@ -18,6 +18,8 @@ from silkledger.audit.prepare import COMPARED
 from silkledger.audit.rebuild import Advance, rebuild
 from silkledger.audit.report import Difference, Report, Total
 from silkledger.audit.sealing import Sealing
+from silkledger.audit.status_lists import TABLES as LISTS
+from silkledger.audit.status_lists import audit_status_lists
 from silkledger.audit.summary import Scope, summary
 from silkledger.audit.tables import Headers, compare_tables
 from silkledger.audit.vault import TABLES as VAULT
@@ -186,6 +188,8 @@ class Replay:
                     findings.add_log(name, log, upto)
                 if present.issuperset(VAULT):
                     await self._compare_vault(name, live, upto, findings)
+                if present.issuperset(LISTS):
+                    await self._compare_lists(name, live, upto, findings)
             tables = [table.name for table in COMPARED if table.name in present]
             headers = Headers(self.audited.profile.header_kind, Sealing.under(self.audited.roots))
             compared = await compare_tables(self._workers, name, url, self._store.url, tables, upto, headers)
@@ -216,6 +220,14 @@ class Replay:
         findings.unavailable += vault.unavailable
         findings.held |= vault.held
         findings.vaults += 1
+
+    async def _compare_lists(self, name: str, live: AsyncConnection, upto: int, findings: Findings) -> None:
+        async with snapshot("replay", self._store.url) as replayed:
+            lists = await audit_status_lists(name, live, replayed, upto)
+        differing = sum(difference.table == "status_list" for difference in lists.differences)
+        findings.totals.append(Total(name, "status_list", lists.recorded, lists.held, differing, upto))
+        findings.differences += lists.differences
+        findings.unavailable += lists.unavailable
 
     async def _without_details(self, findings: Findings) -> list[str]:
         """Payments on chain that no vault has. Where no vault was given, none was to be audited."""

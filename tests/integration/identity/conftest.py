@@ -72,11 +72,11 @@ class Service:
         """Rows of every table that a call may write."""
         engine = create_async_engine(parse_url(self.database_url))
         tables = ("organisation", "organisation_role", "relayed_call", "audit", "idempotency", "intent")
-        tables += ("status_list", "status_list_call")
+        lists = ("status_list", "status_list_call")
         async with engine.connect() as connection:
             counts = {
                 table: int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
-                for table in tables
+                for table in (*tables, *lists)
             }
         await engine.dispose()
         return counts

@@ -182,19 +182,15 @@ async def test_of_two_lists_at_once_one_wins_and_the_other_is_the_proof(issuer: 
     contents = [issuer.sign(0, EMPTY.changed(to_set=[index])) for index in range(6)]
     calls = (issuer.stub.PublishStatusList(issuer.request(content)) for content in contents)
     answers = await asyncio.gather(*calls, return_exceptions=True)
-    won = [content for content, answer in zip(contents, answers, strict=True) if not _failed(answer)]
-    reasons = [refusal_of(answer).reason for answer in answers if _failed(answer)]
+    failed = [isinstance(answer, grpc.aio.AioRpcError) for answer in answers]
+    won = [content for content, lost in zip(contents, failed, strict=True) if not lost]
+    reasons = [refusal_of(answer).reason for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
     assert len(won) == 1
     assert reasons == ["STATUS_LIST_EQUIVOCATION"] * 5
     assert (await issuer.final(0)).content == won[0]
     question = pb.GetStatusListEquivocationRequest(issuer=issuer.did, id=issuer.series, sequence=0)
     proof = (await issuer.stub.GetStatusListEquivocation(question)).proof
     assert str(parse_status_list(won[0]).digest) in verify_equivocation(proof).values
-
-
-def _failed(answer: Any) -> bool:
-    assert not isinstance(answer, BaseException) or isinstance(answer, grpc.aio.AioRpcError)
-    return isinstance(answer, BaseException)
 
 
 async def test_bad_lists_are_refused_by_field_and_write_nothing(issuer: Issuer) -> None:

@@ -1,4 +1,4 @@
-"""Status lists on chain: the record is what the contract writes, and the list in force follows from the block."""
+"""Status lists on chain: the record is what the contract writes; the block says which list is in force."""
 
 from __future__ import annotations
 
