@@ -18,6 +18,8 @@ _UNDECIDED: Final = frozenset(
         Reason.LINEAGE_NO_START,
         Reason.AS_OF_NOT_IN_BUNDLE,
         Reason.RELYING_COUNTRY_MISSING,
+        Reason.STATUS_LIST_KEY_NOT_SHOWN,
+        Reason.STATUS_LIST_RECORD_NOT_SHOWN,
         *NOT_ASKED,
     }
 )

@@ -18,9 +18,9 @@ from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.keys import KeyShapeError, VerifyingKey
 from silkledger.registry.histories import HistoryRecord, RecordInvalid, identity_key
-from silkledger.registry.identity import identity_state
+from silkledger.registry.identity import IdentityState, identity_state
 from silkledger.status_list import StatusList, StatusListError, parse_status_list
-from silkledger.values import Did
+from silkledger.values import BlockRef, Did
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +143,41 @@ def verify_identity(
 ) -> None:
     """Verify that `key` was the issuer's, under the name that the list gives it, at the last header's block.
 
-    Steps: (1) it is about the trusted network, and so is the issuer; (2) the headers are on the ledger; (3)
-    the history stands under the last one's state root; (4) the identity has the key there.
+    Raises:
+        EvidenceInvalid: ISSUER_KEY_NOT_IN_FORCE, and what `proven_identity` raises.
+    """
+    if proven_key(section, signed, roots) != key:
+        raise EvidenceInvalid(Reason.ISSUER_KEY_NOT_IN_FORCE, f"{signed.method} is another key")
+
+
+def proven_key(section: IdentitySection, signed: StatusList, roots: TrustRoots) -> VerifyingKey:
+    """The issuer's key that the list names, as it was at the last header's block.
 
     Raises:
-        EvidenceInvalid: NETWORK_MISMATCH, ISSUER_OTHER_CHAIN, ISSUER_DEACTIVATED, ISSUER_KEY_NOT_IN_FORCE,
-            HISTORY_RECORD, and what headers and state proofs raise.
+        EvidenceInvalid: ISSUER_KEY_NOT_IN_FORCE, and what `proven_identity` raises.
+    """
+    identity, block = proven_identity(section, signed.issuer, roots)
+    key = identity.methods.get(signed.fragment)
+    if key is None:
+        raise EvidenceInvalid(
+            Reason.ISSUER_KEY_NOT_IN_FORCE, f"{signed.method} is no key in force at block {block.number}"
+        )
+    return key
+
+
+def proven_identity(
+    section: IdentitySection, issuer: Did, roots: TrustRoots
+) -> tuple[IdentityState, BlockRef]:
+    """The identity of `issuer` at the last header's block.
+
+    Steps: (1) it is about the trusted network, and so is the issuer; (2) the headers are on the ledger; (3)
+    the history stands under the last one's state root; (4) the identity is not deactivated there.
+
+    Raises:
+        EvidenceInvalid: NETWORK_MISMATCH, ISSUER_OTHER_CHAIN, ISSUER_DEACTIVATED, HISTORY_RECORD, and what
+            headers and state proofs raise.
     """
     check_network(section.network, roots)  # (1)
-    issuer = signed.issuer
     if issuer.chain_id != roots.chain_id:
         raise EvidenceInvalid(Reason.ISSUER_OTHER_CHAIN, f"{issuer} is not of chain {roots.chain_id}")
     headers = [decode_header(raw, roots.engine) for raw in section.headers]
@@ -165,9 +191,6 @@ def verify_identity(
         identity = identity_state(issuer, section.records, newest.timestamp, newest.number)
     except RecordInvalid as error:
         raise EvidenceInvalid(Reason.HISTORY_RECORD, str(error)) from error
-    if identity.deactivated:
+    if identity.deactivated:  # (4)
         raise EvidenceInvalid(Reason.ISSUER_DEACTIVATED, f"{issuer} was deactivated by block {newest.number}")
-    if identity.methods.get(signed.fragment) != key:  # (4)
-        raise EvidenceInvalid(
-            Reason.ISSUER_KEY_NOT_IN_FORCE, f"{signed.method} is not this key at block {newest.number}"
-        )
+    return identity, newest.ref

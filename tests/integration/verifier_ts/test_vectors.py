@@ -94,8 +94,6 @@ UNREACHED = {
     Reason.PROOF_MALFORMED,
     Reason.NO_CONTRADICTION,
     Reason.NO_DOUBLE_SIGNER,
-    Reason.STATUS_LIST_MALFORMED,
-    Reason.STATUS_LIST_SIGNATURE,
     Reason.PROMISE_NOT_DUE,
     Reason.PROMISE_NOT_MADE,
     Reason.STATEMENT_LOGGED,
@@ -113,8 +111,9 @@ UNREACHED = {
     Reason.VALIDATOR_SET,
     Reason.VALIDATORS_NOT_PROVEN,
     *COMPLETENESS_REASONS,
+    *(reason for reason in Reason if reason.value.startswith("STATUS_LIST_")),
 }
-"""No small bundle gives these: five are of proofs of equivocation, five of proofs of a
+"""No small bundle gives these: three are of proofs of equivocation, ten of status lists, five of proofs of a
 broken promise, others of proofs of completeness (contract mode among them), two of nodes' answers, one needs
 33 MB, and the rest is forestalled by another check, or stands for a reason without a code."""
 
