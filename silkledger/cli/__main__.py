@@ -15,6 +15,7 @@ from silkledger.cli import (
     reconciliations,
     settlements,
     stacks,
+    status_lists,
 )
 from silkledger.cli.exit_codes import MEANINGS
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 stacks.add_to(app)
 app.add_typer(identities.organisations, name="org")
 app.add_typer(identities.authorities, name="authority")
+app.add_typer(status_lists.app, name="status-list")
 app.add_typer(documents.app, name="document")
 app.add_typer(manifests.app, name="manifest")
 app.add_typer(evidence.app, name="evidence")

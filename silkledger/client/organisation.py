@@ -3,6 +3,7 @@
 profile.json     name, DID, country, roles: public
 controller.pem   secp256k1 key: the identity on chain, and what signs statements
 tls.key tls.crt  its client certificate, issued at enrolment
+lists.pem        Ed25519 key that signs its status lists, made when the first one is issued
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ class Organisation:
     @property
     def controller_file(self) -> Path:
         return self.folder / "controller.pem"
+
+    @property
+    def lists_key_file(self) -> Path:
+        return self.folder / "lists.pem"
 
     def account(self) -> Account:
         return Account.load(self.controller_file)

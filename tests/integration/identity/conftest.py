@@ -157,14 +157,34 @@ def service(
     directory = tmp_path_factory.mktemp("identity")
     url = f"sqlite:///{directory}/identity.sqlite"
     if request.param == "postgresql":
-        server = request.getfixturevalue("postgres_server")
-        name = f"identity_{uuid.uuid4().hex}"
-        server.psql(f"CREATE DATABASE {name};")
-        url = str(server.get_uri(database=name))
+        url = new_database(request.getfixturevalue("postgres_server"))
     ca = TestCa()
+    operator = ca.organisation(Did.of(network.chain_id, Account.generate().address), "operator")
+    process, address = started(directory, url, node_url, network, ca)
+    try:
+        asyncio.run(serving(address, operator))
+        yield Service(address, process, url, network, node_url, ca, operator, authorities)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0, (directory / "service.log").read_text()
+
+
+def new_database(server: Any) -> str:
+    """URL of a fresh database of this PostgreSQL server."""
+    name = f"identity_{uuid.uuid4().hex}"
+    server.psql(f"CREATE DATABASE {name};")
+    return str(server.get_uri(database=name))
+
+
+def started(
+    directory: Path, url: str, node_url: str, network: Network, ca: TestCa, **more: str
+) -> tuple[subprocess.Popen[bytes], str]:
+    """A process of the service that has come up, and its address; the same keys for the same directory."""
     certificate, key, root = ca.server().write(directory / "tls")
     (directory / "ca.key").write_bytes(ca.key_pem)
-    Account.generate().save(directory / "lane.pem")
+    if not (directory / "lane.pem").exists():
+        Account.generate().save(directory / "lane.pem")
+    (directory / "ready.json").unlink(missing_ok=True)
     environment = {
         "MODE": "development",
         "DATABASE_URL": url,
@@ -182,24 +202,17 @@ def service(
         "CA_CERT": str(root),
         "CA_KEY": str(directory / "ca.key"),
         "READY_FILE": str(directory / "ready.json"),
-    }
-    log = (directory / "service.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.identity"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]}
-        | {f"SILKLEDGER_{name}": value for name, value in environment.items()},
-        stderr=log,
-    )
-    try:
-        ready = _wait_ready(directory / "ready.json", process, directory / "service.log")
-        operator = ca.organisation(Did.of(network.chain_id, Account.generate().address), "operator")
-        asyncio.run(_serving(ready["address"], operator))
-        yield Service(ready["address"], process, url, network, node_url, ca, operator, authorities)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0, (directory / "service.log").read_text()
-        log.close()
+    } | more
+    with (directory / "service.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.identity"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]}
+            | {f"SILKLEDGER_{name}": value for name, value in environment.items()},
+            stderr=log,
+        )
+    ready = _wait_ready(directory / "ready.json", process, directory / "service.log")
+    return process, str(ready["address"])
 
 
 def _wait_ready(file: Path, process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
@@ -212,16 +225,16 @@ def _wait_ready(file: Path, process: subprocess.Popen[bytes], log: Path) -> dict
     return found
 
 
-async def _serving(address: str, identity: Identity) -> None:
+async def serving(address: str, identity: Identity) -> None:
     """Until the service says that it can answer: node followed, database there, a final block known."""
     request = health_pb2.HealthCheckRequest(service="silkledger.identity.v1.IdentityService")
     async with channel(address, identity) as opened:
         stub = health_pb2_grpc.HealthStub(opened)
 
-        async def serving() -> bool:
+        async def says_so() -> bool:
             return bool((await stub.Check(request)).status == health_pb2.HealthCheckResponse.SERVING)
 
-        await eventually(serving, "the service is serving", timeout_s=60)
+        await eventually(says_so, "the service is serving", timeout_s=60)
 
 
 Connect = Callable[[Identity], "rpc.IdentityServiceAsyncStub"]

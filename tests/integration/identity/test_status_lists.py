@@ -10,7 +10,12 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from silkledger.audit.databases import Databases
+from silkledger.audit.replay import Audited, Means, replay_ledger
+from silkledger.audit.report import Report
 from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.evidence.equivocation import verify_equivocation
 from silkledger.evm.contracts import encode_call
@@ -18,7 +23,9 @@ from silkledger.evm.node import JsonRpcNode
 from silkledger.identity.v1 import identity_pb2 as pb
 from silkledger.keys import PrivateKey, Suite, generate
 from silkledger.keys.account import Account
+from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.registry.histories import status_list_id
+from silkledger.runtime.db import parse_url
 from silkledger.status_bits import MIN_ENTRIES, StatusBits
 from silkledger.status_list import StatusList, parse_status_list, sign_status_list
 from tests.integration.identity.conftest import Connect, Service, send
@@ -340,3 +347,39 @@ async def test_what_the_owner_recorded_itself_is_taken_without_a_call(issuer: Is
     assert not taken.HasField("call")
     assert taken.status_list.stage == chain.EVIDENCE_STAGE_FINAL
     assert (await issuer.get()).content == content
+
+
+async def test_a_replay_finds_the_lists_as_their_issuers_recorded_them(issuer: Issuer) -> None:
+    await issuer.publish(issuer.sign(0))
+    await issuer.publish(issuer.sign(1, EMPTY.changed(to_set=[3])))
+    network, url = issuer.service.network, issuer.service.database_url
+    key = str(LogVerifierKey.of("silkledger.example/none", issuer.key.verifying_key))
+    audited = Audited(network, FAST, "silkledger.example/none", key)
+
+    async def replay() -> Report:
+        databases = Databases((("identity", url),))
+        return await replay_ledger(
+            audited, issuer.service.node_url, databases, lambda *_: None, means=Means(processes=0)
+        )
+
+    report = await replay()
+    (total,) = (total for total in report.totals if total.table == "status_list")
+    assert 2 <= total.found <= total.rows
+    assert report.differences == ()
+    missing = [line for line in report.unavailable if "status list" in line]
+    assert len(missing) == total.rows - total.found, "those that were handed in elsewhere"
+    digest = str(parse_status_list((await issuer.get(sequence=0)).content).digest)
+    assert not any(digest in line for line in missing)
+
+    engine = create_async_engine(parse_url(url))
+    mine = {"issuer": issuer.did, "purpose": "suspension"}
+    query = text("UPDATE status_list SET purpose = :purpose WHERE issuer = :issuer AND sequence = 0")
+    async with engine.begin() as connection:
+        await connection.execute(query, mine)
+    found = await replay()
+    async with engine.begin() as connection:
+        await connection.execute(query, mine | {"purpose": "revocation"})
+    await engine.dispose()
+    assert [(d.table, d.field, d.found) for d in found.differences] == [
+        ("status_list", "purpose", "suspension")
+    ]
