@@ -48,6 +48,8 @@ async def test_an_enrolled_organisation_can_call_with_its_certificate(
         "audit": 1,
         "idempotency": 1,
         "intent": 0,
+        "status_list": 0,
+        "status_list_call": 0,
     }
     did = str(service.did(applicant.account))
     assert response.organisation.did == did
