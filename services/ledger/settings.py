@@ -30,6 +30,10 @@ class LedgerSettings(ServerSettings, ChainSettings, LaneSettings):
     witnesses: tuple[str, ...] = ()
     # Least time between two anchors, milliseconds.
     anchor_interval_ms: int = 1_000
+    # Least number of blocks between two captures of the state that evidence needs, before the node prunes it;
+    # -1: an eighth of the blocks for which the engine keeps state, 0: nothing is captured (nodes that keep
+    # all).
+    state_capture_blocks: int = -1
     # Accepted statements that may wait for the sequencer; more are refused with RESOURCE_EXHAUSTED.
     pending_limit: int = 50_000
     # Events of one stream that may wait for the consumer's acknowledgement; delivery goes on after it.

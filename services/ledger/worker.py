@@ -14,6 +14,8 @@ from services.ledger.admission.acceptance import Acceptance
 from services.ledger.admission.admission import Admission
 from services.ledger.admission.checker import SignatureChecker
 from services.ledger.admission.issuers import Issuers
+from services.ledger.capturing.capturing import Capturing, Plan
+from services.ledger.capturing.validators import ValidatorProofs
 from services.ledger.events.streams import event_streams
 from services.ledger.grpc_api import LedgerApi
 from services.ledger.index.known import KnownStatements
@@ -37,7 +39,7 @@ from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower import Follower, FollowerHalted
 from silkledger.evm.lane import Lane
 from silkledger.evm.lane_signer import lane_limits
-from silkledger.evm.node_setup import node_checks, seals_of
+from silkledger.evm.node_setup import node_checks, seals_of, trust_roots_of
 from silkledger.evm.port import Node
 from silkledger.evm.signer import Signer
 from silkledger.keys import PrivateKey
@@ -173,7 +175,19 @@ def assemble(parts: Parts) -> Assembled:
         database, settings.origin, settings.witnesses, leadership, interval_s, parts.metrics.registry
     )
     reads = LogReads(ledger)
-    evidence = EvidenceDesk(ledger, reads, parts.node, profile)
+    validators = ValidatorProofs.under(trust_roots_of(settings, profile), database, parts.node)
+    evidence = EvidenceDesk(ledger, reads, parts.node, profile, validators)
+    capturing = Capturing(
+        database,
+        parts.node,
+        parts.network,
+        profile,
+        settings.origin,
+        Plan.of(profile, settings.state_capture_blocks),
+        follower,
+        leadership,
+        validators,
+    )
     streams = event_streams(
         settings, database, parts.network, profile.header_kind, follower, messages.event_wire
     )
@@ -201,6 +215,7 @@ def assemble(parts: Parts) -> Assembled:
         "anchoring": anchoring.run,
         "witnessing": witnessing.run,
         "evidence": evidence.run,
+        "capturing": capturing.run,
         "verifiers": checker.run,
         "sessions": StoppedSessions(database).run,
         "replays": replays.run,

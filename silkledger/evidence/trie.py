@@ -77,21 +77,91 @@ class Trie:
 
     def prove(self, key: bytes) -> list[bytes]:
         """The nodes on the way to `key`, whether or not it is there. `[]` for the empty trie."""
-        if self.root == EMPTY_TRIE_ROOT:
-            return []
-        proof: list[bytes] = []
-        node: rlp.Item = self.root
-        path = _nibbles(key)
-        while node != b"":
-            if isinstance(node, bytes):
-                encoded = self._nodes[node]
-                proof.append(encoded)
-                node = rlp.decode(encoded)
-            step = _descend(node, path)
-            if step is None or step[1] is None:
-                break
-            node, path = step[0], step[1]
-        return proof
+        return proof_from(self._nodes, self.root, key)
+
+
+class NodeMissing(LookupError):
+    """A node on the way to a key is not at hand. `name` is its keccak."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(f"the trie node 0x{name.hex()} is not at hand")
+        self.name = name
+
+
+def proof_from(nodes: Mapping[bytes, bytes], root: bytes, key: bytes) -> list[bytes]:
+    """The proof of `key` under `root`, present or absent, out of nodes by their names. `[]` for the empty
+    trie. What is under a name is taken as it is: verify the proof.
+
+    Raises:
+        NodeMissing: `nodes` lacks one on the way.
+        EvidenceInvalid: PROOF_NODE_SHAPE, RLP_NOT_CANONICAL.
+    """
+    proof: list[bytes] = []
+    node: rlp.Item = b"" if root == EMPTY_TRIE_ROOT else root
+    path = _nibbles(key)
+    while node != b"":
+        if isinstance(node, bytes):
+            encoded = nodes.get(node)
+            if encoded is None:
+                raise NodeMissing(node)
+            proof.append(encoded)
+            node = rlp.decode(encoded)
+        step = _descend(node, path)
+        if step is None or step[1] is None:
+            break
+        node, path = step[0], step[1]
+    return proof
+
+
+def frontier(nodes: Mapping[bytes, bytes], root: bytes) -> list[tuple[_Nibbles, bytes]]:
+    """Where the part of the trie under `root` that `nodes` hold ends: path and name of every node that one of
+    them names and that is not among them. Empty if the root is not.
+    """
+    found: list[tuple[_Nibbles, bytes]] = []
+    open_nodes: list[tuple[_Nibbles, rlp.Item]] = [((), root)] if root in nodes else []
+    while open_nodes:
+        path, node = open_nodes.pop()
+        if isinstance(node, bytes):
+            if node not in nodes:
+                found.append((path, node))
+                continue
+            node = rlp.decode(nodes[node])
+        if isinstance(node, list) and len(node) == _BRANCH:
+            below = [((*path, nibble), node[nibble]) for nibble in range(16)]
+        elif isinstance(node, list) and len(node) == 2 and isinstance(node[0], bytes) and node[0]:
+            part, leaf = _expand(node[0])
+            below = [] if leaf else [((*path, *part), node[1])]
+        else:
+            raise EvidenceInvalid(Reason.PROOF_NODE_SHAPE, "a node has 17 items, or a path and a value")
+        open_nodes += [(way, item) for way, item in below if item != b""]
+    return found
+
+
+def node_at(nodes: Mapping[bytes, bytes], root: bytes, path: _Nibbles) -> bytes | None:
+    """The node that stands for all keys under `path` in the trie under `root`: what a trie has there that
+    branches at `path` and holds the same under it. None where there is no key.
+
+    Raises:
+        NodeMissing: `nodes` lacks one on the way.
+        EvidenceInvalid: PROOF_NODE_SHAPE, RLP_NOT_CANONICAL.
+    """
+    node: rlp.Item = b"" if root == EMPTY_TRIE_ROOT else root
+    while node != b"":
+        if isinstance(node, bytes):
+            if node not in nodes:
+                raise NodeMissing(node)
+            node = rlp.decode(nodes[node])
+        if not path:
+            return rlp.encode(node)
+        if isinstance(node, list) and len(node) == 2 and isinstance(node[0], bytes) and node[0]:
+            part, leaf = _expand(node[0])
+            if part[: len(path)] == path and (leaf or len(part) > len(path)):
+                return rlp.encode([_compact(part[len(path) :], leaf=leaf), node[1]])
+        step = _descend(node, path)
+        if step is None or step[1] is None:
+            return None
+        node, path = step[0], step[1]
+    return None
 
 
 def verify_proof(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:

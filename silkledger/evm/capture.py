@@ -105,6 +105,9 @@ class CaptureRequest:
     """Countries on whose behalf the bundle shall be verifiable."""
     document: DocumentSection | None = None
     """The document's place in the manifest."""
+    also: tuple[int, ...] = ()
+    """Blocks between the anchor's and `as_of` whose headers shall be there too, so that it can be verified
+    as of them."""
 
 
 async def capture(
@@ -114,8 +117,10 @@ async def capture(
     kind: EngineKind,
     request: CaptureRequest,
     mode: ContractMode | None = None,
+    steps: Sequence[int] = (),
 ) -> Bundle:
-    """The bundle for `request`. On QBFT, `mode` says where the validators stand if headers do not name them.
+    """The bundle for `request`. On QBFT, `mode` says where the validators stand if headers do not name them,
+    and `steps` at which blocks they can be proven in any case (`contract_headers`).
 
     Guarantees that document, state, anchor, log key, checkpoint with its cosignatures, and receipt in it
     verify against its own as-of block.
@@ -125,7 +130,9 @@ async def capture(
         CaptureFailed: there is no such anchor, or what the node and the histories say does not fit together.
         NodeUnavailable, NodeLied: e.g. the node no longer has the state of that block.
     """
-    if not (0 if mode is None else mode.pinned) < request.anchor_block <= request.as_of:
+    pinned = 0 if mode is None else mode.pinned
+    blocks = (request.anchor_block, *request.also, request.as_of)
+    if not pinned < request.anchor_block or list(blocks) != sorted(blocks):
         raise CaptureFailed(f"no evidence as of block {request.as_of} for block {request.anchor_block}")
     anchor_block = (await node.full_blocks(request.anchor_block, request.anchor_block))[0]
     place = find_anchor(
@@ -142,7 +149,7 @@ async def capture(
             anchor_receipts=anchor_block.receipts,
             transaction_index=place[0],
             log_index=place[1],
-            headers=await _headers(node, anchor_block, kind, request, mode),
+            headers=await _headers(node, anchor_block, kind, request, mode, steps),
             network=NetworkSection(network.chain_id, network.genesis_hash, network.directory),
             histories=gathered,
             states=await _states(node, network, gathered, request.as_of),
@@ -173,26 +180,27 @@ async def _headers(
     kind: EngineKind,
     request: CaptureRequest,
     mode: ContractMode | None,
+    steps: Sequence[int],
 ) -> list[Header]:
     """The registration block and its parent, the as-of block, and what links them to pinned blocks."""
+    between = {request.anchor_block, *request.also, request.as_of}
     if mode is not None:
-        return await ContractHeaders(node, mode).chain([request.anchor_block, request.as_of])
+        return await ContractHeaders(node, mode, steps).chain(sorted(between))
     if kind is EngineKind.QBFT:
-        return await _sealed_headers(node, request)
+        return await _sealed_headers(node, sorted({0, request.anchor_block - 1} | between))
     first, last = request.anchor_block + 1, request.as_of
     headers = [(await node.block(request.anchor_block - 1)).header, anchor_block.header]
     if last - first >= MAX_CONTIGUOUS:
-        return [*headers, (await node.block(last)).header]
+        return [*headers, *[(await node.block(n)).header for n in sorted(between - {request.anchor_block})]]
     for start in range(first, last + 1, _BATCH):
         blocks = await node.full_blocks(start, min(start + _BATCH - 1, last))
         headers += [block.header for block in blocks]
     return headers
 
 
-async def _sealed_headers(node: BlockSource, request: CaptureRequest) -> list[Header]:
+async def _sealed_headers(node: BlockSource, needed: Sequence[int]) -> list[Header]:
     """Genesis, which every verifier pins, starts the lineage; further headers only where validators changed
     so much that one block's seals do not carry over to the next one needed."""
-    needed = sorted({0, request.anchor_block - 1, request.anchor_block, request.as_of})
     headers = [(await node.block(needed[0])).header]
     for number in needed[1:]:
         headers += await bridge(node, headers[-1], (await node.block(number)).header)
@@ -245,10 +253,11 @@ def _self_check(
         pinned_blocks={} if mode is None else {mode.pinned: first.hash},
     )
     verdict = verify_bundle(request.digest, bundle.encode(), roots)
+    ours = _OURS if mode is None else _OURS | {"headers"}
     bad = [
         check
         for check in verdict.checks
-        if (check.name in _OURS and check.result is not CheckResult.PASS)
+        if (check.name in ours and check.result is not CheckResult.PASS)
         or (check.name == "cosignatures" and check.result is CheckResult.FAIL)
     ]
     if bad:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from silkledger.evidence.contract_lineage import MAX_VALIDATORS, ContractRules, validators_at
 from silkledger.evidence.errors import EvidenceInvalid
@@ -17,8 +17,11 @@ from silkledger.evidence.qbft import verify_contract_seals
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.state import verify_account, verify_slot
 from silkledger.evm.failure import CaptureFailed
-from silkledger.evm.port import AccountProof, Block
+from silkledger.evm.port import AccountProof, Block, NodeUnavailable
 from silkledger.values import Address
+
+MAX_LINKED: Final = 4096
+"""Most headers by which a block is linked to a later one whose validators can be proven, about 2.5 MB."""
 
 
 class ProvenHeaderSource(Protocol):
@@ -41,13 +44,20 @@ class ContractMode:
 class ContractHeaders:
     """Gathers the headers of one piece of evidence."""
 
-    def __init__(self, node: ProvenHeaderSource, mode: ContractMode) -> None:
+    def __init__(self, node: ProvenHeaderSource, mode: ContractMode, steps: Sequence[int] = ()) -> None:
+        """`steps`: blocks, ascending, of which and of whose parents the validators can be proven even where
+        the node pruned the states around them."""
         self._node = node
         self._mode = mode
+        self._steps = list(steps)
 
     async def chain(self, needed: Sequence[int]) -> list[Header]:
         """The pinned header, the headers `needed` (ascending, not before it), each sealed child of a header
         with the proof of its validators, and what else a verifier needs to get from one to the other.
+
+        Where the validators that sealed a needed block cannot be proven any more, the block is linked by
+        parent hashes to the next step, or to the last needed block; the parent of the needed one is then
+        there too.
 
         Raises:
             CaptureFailed: a header is not sealed as it should be, or one block replaced too many validators.
@@ -56,8 +66,21 @@ class ContractHeaders:
         headers = [await self._linked(self._mode.pinned)]
         for number in needed:
             if number > headers[-1].number:
-                headers += await self._bridge(headers[-1], number)
+                headers += await self._reach(headers[-1], number, needed[-1])
         return headers
+
+    async def _reach(self, trusted: Header, wanted: int, last: int) -> list[Header]:
+        try:
+            return await self._bridge(trusted, wanted)
+        except NodeUnavailable:
+            later = min((step for step in (*self._steps, last) if step > wanted), default=None)
+            if later is None or later > last or later - wanted > MAX_LINKED:
+                raise
+        found = {}
+        for number in range(max(wanted - 1, trusted.number + 1), later):
+            found[number] = stripped((await self._node.block(number)).header)
+        found |= {header.number: header for header in await self._bridge(trusted, later)}
+        return [found[number] for number in sorted(found)]
 
     async def _bridge(self, trusted: Header, wanted: int) -> list[Header]:
         sealed = await self._proven((await self._node.block(wanted)).header)
@@ -69,11 +92,16 @@ class ContractHeaders:
             self._check(sealed, parent, trusted)
             return [parent, sealed]
         except EvidenceInvalid as error:
-            middle = (trusted.number + wanted) // 2
+            middle = self._between(trusted.number, wanted)
             if error.reason is not Reason.LINEAGE_SKIP or middle == trusted.number:
                 raise CaptureFailed(error.detail, (error.reason,)) from error
         between = await self._bridge(trusted, middle)
         return between + await self._bridge(between[-1], wanted)
+
+    def _between(self, trusted: int, wanted: int) -> int:
+        """Half the way: by the steps while there are some."""
+        steps = [step for step in self._steps if trusted < step < wanted]
+        return steps[len(steps) // 2] if steps else (trusted + wanted) // 2
 
     def _check(self, sealed: Header, parent: Header, trusted: Header) -> None:
         """Raises: EvidenceInvalid LINEAGE_SKIP, and what `verify_contract_seals` raises."""
@@ -92,18 +120,30 @@ class ContractHeaders:
         return await self._proven(stripped((await self._node.block(number)).header))
 
     async def _proven(self, header: Header) -> Header:
-        rules, number = self._mode.rules, header.number
-        try:
-            first = await self._node.get_proof(rules.address, [rules.slot], number)
-            account = verify_account(header.state_root, rules.address, first.account_proof)
-            length = verify_slot(account.storage_root, rules.slot, first.storage_proofs[rules.slot])
-            if length > MAX_VALIDATORS:
-                raise EvidenceInvalid(Reason.VALIDATOR_SET, f"{length} validators at block {number}")
-            items = [rules.item_slot(index) for index in range(length)]
-            rest = await self._node.get_proof(rules.address, items, number)
-            slots = (first.storage_proofs[rules.slot], *(rest.storage_proofs[item] for item in items))
-            proof = ValidatorsProof(first.account_proof, slots)
-            validators_at(header, proof, rules)
-        except EvidenceInvalid as error:
-            raise CaptureFailed(error.detail, (error.reason,)) from error
+        proof = await prove_validators(self._node, header, self._mode.rules)
         return replace(header, validators_proof=proof)
+
+
+async def prove_validators(
+    source: ProvenHeaderSource, header: Header, rules: ContractRules
+) -> ValidatorsProof:
+    """The proof of the validators at the end of the block of `header`, verified.
+
+    Raises:
+        CaptureFailed: there is no such contract there, or it names no validators.
+        NodeUnavailable, NodeLied: e.g. the node no longer has the state of the block.
+    """
+    try:
+        first = await source.get_proof(rules.address, [rules.slot], header.number)
+        account = verify_account(header.state_root, rules.address, first.account_proof)
+        length = verify_slot(account.storage_root, rules.slot, first.storage_proofs[rules.slot])
+        if length > MAX_VALIDATORS:
+            raise EvidenceInvalid(Reason.VALIDATOR_SET, f"{length} validators at block {header.number}")
+        items = [rules.item_slot(index) for index in range(length)]
+        rest = await source.get_proof(rules.address, items, header.number)
+        slots = (first.storage_proofs[rules.slot], *(rest.storage_proofs[item] for item in items))
+        proof = ValidatorsProof(first.account_proof, slots)
+        validators_at(header, proof, rules)
+    except EvidenceInvalid as error:
+        raise CaptureFailed(error.detail, (error.reason,)) from error
+    return proof

@@ -52,13 +52,11 @@ def open_node(settings: NodeSettings, profile: EngineProfile, metrics: Metrics |
     return open_nodes(urls, profile, settings.chain_id, genesis, settings.node_agreement, listener)
 
 
-def seals_of(
-    settings: NodeSettings, profile: EngineProfile, database: Database, node: Node
-) -> SealCheck | None:
-    """What checks the seals of the engine's blocks; None on an engine without seals.
+def trust_roots_of(settings: NodeSettings, profile: EngineProfile) -> TrustRoots | None:
+    """The trust roots by which the engine's seals are checked; None on an engine without seals.
 
     Raises:
-        SettingsError: the trust roots are missing, malformed, of another network, or needless.
+        SettingsError: they are missing, malformed, of another network, or needless.
     """
     file, name = settings.trust_roots_file, variable_of("trust_roots_file")
     if profile.header_kind is not EngineKind.QBFT:
@@ -75,7 +73,19 @@ def seals_of(
     genesis, directory = BlockHash.from_hex(settings.genesis_hash), Address.from_hex(settings.directory)
     if told != (settings.chain_id, genesis, directory, profile.header_kind):
         raise SettingsError({name: "is of another network, or of another engine"})
-    return seal_check(roots, database, node)
+    return roots
+
+
+def seals_of(
+    settings: NodeSettings, profile: EngineProfile, database: Database, node: Node
+) -> SealCheck | None:
+    """What checks the seals of the engine's blocks; None on an engine without seals.
+
+    Raises:
+        SettingsError: as `trust_roots_of`.
+    """
+    roots = trust_roots_of(settings, profile)
+    return None if roots is None else seal_check(roots, database, node)
 
 
 def node_checks(node: Node) -> dict[str, HealthCheck]:

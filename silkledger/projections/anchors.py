@@ -112,6 +112,17 @@ async def anchored_head(connection: AsyncConnection, origin_id: bytes) -> Anchor
     )
 
 
+async def final_anchor(connection: AsyncConnection, origin_id: bytes, final: int) -> AnchorRow | None:
+    """The latest anchor of the origin in the blocks up to `final`."""
+    return await _one(
+        connection,
+        select(*_COLUMNS)
+        .where(anchor.c.origin_id == origin_id, anchor.c.block_number <= final)
+        .order_by(anchor.c.size.desc())
+        .limit(1),
+    )
+
+
 async def first_covering(connection: AsyncConnection, origin_id: bytes, leaf_index: int) -> AnchorRow | None:
     """The first anchor of the origin whose tree holds the leaf."""
     return await _one(

@@ -21,7 +21,7 @@ from silkledger.runtime.telemetry import logger
 
 
 class Failpoint(StrEnum):
-    """Every place, by stage of the way from a call to a final transaction."""
+    """Every place, by stage of the way from a call to a final transaction and its evidence."""
 
     ACCEPT_CHECKED = "accept.checked"
     """The statements of a call are verified; nothing is signed or written."""
@@ -85,6 +85,9 @@ class Failpoint(StrEnum):
     """Their final states are in the transaction; it is not committed."""
     FINALISE_COMMITTED = "finalise.committed"
     """Their final states are durable; nothing in this process knows."""
+
+    CAPTURE_GATHERED = "capture.gathered"
+    """An anchor is final and the state proofs for its evidence are read; none of them is written."""
 
 
 class _Armed:

@@ -29,6 +29,7 @@ class Fault(StrEnum):
 
 
 SEND = "eth_sendRawTransaction"
+PROVE = "eth_getProof"
 
 
 class NodeProxy:
@@ -42,6 +43,10 @@ class NodeProxy:
         self._closing = asyncio.Event()
         self.lag = 0
         """Blocks by which the node is behind the network: it knows nothing of newer ones."""
+        self.keeps: int | None = None
+        """For how many blocks behind the head it proves state; None: for all. It prunes."""
+        self.pruned = 0
+        """State proofs that were refused for that."""
         self.distort: Callable[[str, Any], Any] = lambda method, result: result
         """What is told instead of a result, by the method that was called."""
         self.own: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda call: None
@@ -112,12 +117,24 @@ class NodeProxy:
         ]
 
     async def _upstream_replies(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if not self.lag:
+        keeps = self.keeps if any(call["method"] == PROVE for call in calls) else None
+        if not self.lag and keeps is None:
             return await self._forward(calls)
         number = int((await self._forward([_call("eth_blockNumber")]))[0]["result"], 16)
+        if keeps is not None:
+            oldest = number - keeps
+            replies = await self._forward(calls)
+            return [self._proven(call, reply, oldest) for call, reply in zip(calls, replies, strict=True)]
         seen = max(number - self.lag, 0)
         replies = await self._forward([_as_of(call, seen) for call in calls])
         return [_unknown(call, reply, seen) for call, reply in zip(calls, replies, strict=True)]
+
+    def _proven(self, call: dict[str, Any], reply: dict[str, Any], oldest: int) -> dict[str, Any]:
+        if call["method"] != PROVE or int(call["params"][2], 16) >= oldest:
+            return reply
+        self.pruned += 1
+        error = {"code": -32000, "message": "the state of that block was pruned"}
+        return {"jsonrpc": "2.0", "id": call["id"], "error": error}
 
     async def _forward(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
         assert self._session is not None

@@ -129,23 +129,28 @@ def seal(
     """The headers `raw`, of blocks 0 on, sealed in contract mode; `sets[n]` validate after block n."""
     made: list[Header] = []
     for number, one in enumerate(raw):
-        members = in_order(sets[max(number - 1, 0)])
         turn = (turns or {}).get(number, Turn())
-        proposer = turn.proposer or members[number % len(members)]
-        items = rlp.decode(one)
-        if int.from_bytes(items[NUMBER], "big") != number:
-            raise ValueError("blocks must be given from 0 on, without a gap")
-        items[PARENT] = bytes(made[-1].hash) if number else bytes(32)
-        items[COINBASE] = bytes(proposer.address) if number else bytes(20)
-        items[DIFFICULTY], items[MIX], items[NONCE] = b"\x01", MIX_HASH, bytes(8)
-        items[EXTRA_DATA] = _extra_data(turn.round, [])
-        if number:
-            digest = keccak(encode_raw(items))
-            enough = members[: (2 * len(members) + 2) // 3]
-            sealers = enough if turn.sealers is None else turn.sealers
-            items[EXTRA_DATA] = _extra_data(turn.round, [sealer.seal(digest) for sealer in sealers])
-        made.append(decode_header(encode_raw(items), EngineKind.QBFT))
+        made.append(seal_next(made[-1] if made else None, one, sets[max(number - 1, 0)], turn))
     return made
+
+
+def seal_next(parent: Header | None, raw: bytes, sealing: Sequence[Validator], turn: Turn) -> Header:
+    """The header `raw` sealed on top of `parent`, by `sealing`; without a parent, the genesis."""
+    number, members = 0 if parent is None else parent.number + 1, in_order(sealing)
+    proposer = turn.proposer or members[number % len(members)]
+    items = rlp.decode(raw)
+    if int.from_bytes(items[NUMBER], "big") != number:
+        raise ValueError("blocks must be given from 0 on, without a gap")
+    items[PARENT] = bytes(32) if parent is None else bytes(parent.hash)
+    items[COINBASE] = bytes(proposer.address) if number else bytes(20)
+    items[DIFFICULTY], items[MIX], items[NONCE] = b"\x01", MIX_HASH, bytes(8)
+    items[EXTRA_DATA] = _extra_data(turn.round, [])
+    if number:
+        digest = keccak(encode_raw(items))
+        enough = members[: (2 * len(members) + 2) // 3]
+        sealers = enough if turn.sealers is None else turn.sealers
+        items[EXTRA_DATA] = _extra_data(turn.round, [sealer.seal(digest) for sealer in sealers])
+    return decode_header(encode_raw(items), EngineKind.QBFT)
 
 
 def _extra_data(round_: int, seals: Sequence[bytes]) -> bytes:
@@ -210,3 +215,35 @@ class ContractSealedNode:
 
     async def get_proof(self, address: Address, slots: Sequence[int], block: int) -> AccountProof:
         return await self._node.get_proof(address, slots, max(block, self.since))
+
+
+class LiveChain:
+    """Seals the blocks of a running embedded chain one after the other as they come. `headers` grows; give it
+    to a `tests.support.sealed_rpc.SealedRpc`."""
+
+    def __init__(self, node: JsonRpcNode, contract: ValidatorContract, known: Sequence[Validator]) -> None:
+        self._node, self._contract = node, contract
+        self._keys = {bytes(validator.address): validator for validator in known}
+        self.headers: list[Header] = []
+
+    async def seal_on(self) -> None:
+        """Up to the node's head. Before the contract was created its first validators seal."""
+        last = await self._node.block_number()
+        while (first := len(self.headers)) <= last:
+            for block in await self._node.full_blocks(max(first, 1), min(max(first, 1) + 49, last)):
+                items = rlp.decode(block.header.raw)
+                if not self.headers:
+                    items[NUMBER] = b""
+                    self.headers.append(await self._sealed(encode_raw(items)))
+                self.headers.append(await self._sealed(block.header.raw))
+
+    async def _sealed(self, raw: bytes) -> Header:
+        before = max(len(self.headers) - 1, self._contract.block)
+        sealing = [self._keys[address] for address in await self._contract.members(before)]
+        return seal_next(self.headers[-1] if self.headers else None, raw, sealing, Turn())
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await self.seal_on()
+            await asyncio.sleep(0.05)

@@ -56,6 +56,13 @@ class SealedRpc:
     def __init__(self, headers: Sequence[Header]) -> None:
         self.headers = list(headers)
 
+    @classmethod
+    def of_growing(cls, headers: list[Header]) -> SealedRpc:
+        """Whose chain ends where `headers` do at the time."""
+        made = cls(())
+        made.headers = headers
+        return made
+
     def told(self, method: str, result: Any) -> Any:
         if method == "eth_blockNumber":
             return hex(len(self.headers) - 1)

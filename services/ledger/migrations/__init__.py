@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 
 from services.ledger import storage
+from services.ledger.capturing import storage as capturing
 from services.ledger.events import consumers
 from services.ledger.replays import storage as replays
 from services.ledger.sequencing import leadership, pending
@@ -27,6 +28,7 @@ def metadata() -> MetaData:
         leadership.metadata,
         cosignatures.metadata,
         consumers.metadata,
+        capturing.metadata,
         anchors.metadata,
         calls.TABLES,
         histories.TABLES,

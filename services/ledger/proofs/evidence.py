@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
+from services.ledger.capturing.source import EvidenceSource
+from services.ledger.capturing.storage import capture_from, last_capture
+from services.ledger.capturing.validators import ValidatorProofs
 from services.ledger.domain import Stage
 from services.ledger.errors import FieldRefused, LedgerError
 from services.ledger.proofs.log_reads import LogReads
 from services.ledger.reading.documents import document_at, document_path
 from services.ledger.storage import EntryRow
 from services.ledger.use_cases import Ledger
-from silkledger.evidence.bundle import DocumentSection, LogSection
+from silkledger.evidence.bundle import Bundle, DocumentSection, LogSection
 from silkledger.evm.capture import CaptureRequest, capture
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.failure import CaptureFailed
-from silkledger.evm.port import Node, NodeError
+from silkledger.evm.port import Node, NodeError, NodeUnavailable
 from silkledger.manifest import ManifestLeaf, SignedManifest
 from silkledger.projections.histories import StoredHistories
 from silkledger.projections.statements import parse_entry
@@ -34,6 +38,8 @@ WAITING: int = 64
 @dataclass(slots=True)
 class _Job:
     request: CaptureRequest
+    exact: bool
+    """Whether the caller named the block."""
     result: asyncio.Future[bytes]
 
 
@@ -73,11 +79,20 @@ def _digest(statement: SignedStatement | SignedManifest, document: DocumentSecti
 class EvidenceDesk:
     """Takes requests for evidence and captures them one after the other."""
 
-    def __init__(self, ledger: Ledger, reads: LogReads, node: Node, profile: EngineProfile) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        reads: LogReads,
+        node: Node,
+        profile: EngineProfile,
+        validators: ValidatorProofs | None = None,
+    ) -> None:
+        """`validators`: where a contract names them (QBFT contract mode)."""
         self._ledger = ledger
         self._reads = reads
         self._node = node
         self._profile = profile
+        self._validators = validators
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(WAITING)
 
     async def evidence(
@@ -88,7 +103,12 @@ class EvidenceDesk:
         relying: CountryCode,
         document_index: int | None = None,
     ) -> bytes:
-        """The bundle of a statement, or of one document of a manifest, as of a final block.
+        """The bundle of a statement, or of one document of a manifest, as of a final block, by default the
+        last one.
+
+        Where the state of that block can no longer be proven: as of the first captured block after one that
+        was asked for, with the header of that one, so that it can be verified as of it; or, where none was
+        asked for, as of the newest captured block.
 
         Raises:
             StatementNotFound, LedgerError NOT_FINAL_YET, FieldRefused BLOCK_NOT_FINAL, DOCUMENT_INDEX,
@@ -123,10 +143,10 @@ class EvidenceDesk:
             relying=(relying,),
             document=document,
         )
-        return await self._ask(request)
+        return await self._ask(request, as_of is not None)
 
-    async def _ask(self, request: CaptureRequest) -> bytes:
-        job = _Job(request, asyncio.get_running_loop().create_future())
+    async def _ask(self, request: CaptureRequest, exact: bool) -> bytes:
+        job = _Job(request, exact, asyncio.get_running_loop().create_future())
         try:
             self._jobs.put_nowait(job)
         except asyncio.QueueFull:
@@ -148,20 +168,67 @@ class EvidenceDesk:
 
     async def _capture(self, job: _Job) -> None:
         try:
-            async with self._ledger.database.read() as connection:
-                bundle = await capture(
-                    self._node,
-                    StoredHistories(connection),
-                    self._ledger.network,
-                    self._profile.header_kind,
-                    job.request,
-                )
-        except (CaptureFailed, NodeError) as error:
-            logger().warning("evidence_unavailable", why=str(error))
+            bundle = await self._gather(job)
+        except (CaptureFailed, NodeError, DBAPIError) as error:
+            why = type(error).__name__ if isinstance(error, DBAPIError) else str(error)
+            logger().warning("evidence_unavailable", why=why)
             if not job.result.cancelled():
                 job.result.set_exception(
-                    LedgerError("EVIDENCE_UNAVAILABLE", f"cannot be had now: {error}", retry_after_s=2.0)
+                    LedgerError("EVIDENCE_UNAVAILABLE", f"cannot be had now: {why}", retry_after_s=2.0)
                 )
         else:
             if not job.result.cancelled():
                 job.result.set_result(bundle.encode())
+
+    async def _gather(self, job: _Job) -> Bundle:
+        """As of the block wanted, else as of captured ones.
+
+        Raises:
+            CaptureFailed, NodeUnavailable, NodeLied: as of none.
+        """
+        request = job.request
+        try:
+            return await self._bundle(request)
+        except NodeUnavailable as error:
+            refused = error
+        captured = await self._captured(request, job.exact)
+        for block in captured:
+            also = (request.as_of,) if job.exact and block != request.as_of else ()
+            try:
+                return await self._bundle(replace(request, as_of=block, also=also))
+            except NodeUnavailable as error:
+                logger().info("captured_state_lacks", block=block, why=str(error))
+        wanted = request.as_of if job.exact else request.anchor_block
+        told = f"nothing was captured as of block {wanted} or a later one"
+        if captured:
+            told = f"nor does what was captured as of blocks {', '.join(map(str, captured))} prove it"
+        raise CaptureFailed(f"{refused}; {told}")
+
+    async def _captured(self, request: CaptureRequest, exact: bool) -> list[int]:
+        """Blocks as of which to try what was captured, the most fitting first."""
+        async with self._ledger.database.read() as connection:
+            if exact:
+                found = [await capture_from(connection, request.as_of)]
+            else:
+                newest = await last_capture(connection)
+                found = [
+                    None if newest is None else newest.block_number,
+                    await capture_from(connection, request.anchor_block),
+                ]
+        return [n for n in dict.fromkeys(found) if n is not None and n >= request.anchor_block]
+
+    async def _bundle(self, request: CaptureRequest) -> Bundle:
+        kind = self._profile.header_kind
+        async with self._ledger.database.read() as connection:
+            lineage = None
+            if self._validators is not None:
+                lineage = await self._validators.lineage(connection, request.anchor_block, request.as_of)
+            return await capture(
+                EvidenceSource(connection, self._node, kind),
+                StoredHistories(connection),
+                self._ledger.network,
+                kind,
+                request,
+                None if lineage is None else lineage.mode,
+                () if lineage is None else lineage.steps,
+            )

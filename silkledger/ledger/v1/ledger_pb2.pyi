@@ -551,6 +551,9 @@ class GetEvidenceRequest(_message.Message):
     DOCUMENT_INDEX_FIELD_NUMBER: _builtins.int
     statement_id: _builtins.bytes
     as_of_block: _builtins.int
+    """A final block, by default the last one. Where its state can no longer be proven: the bundle is as of
+    the first captured block after it, and holds its header (docs/formats/evidence.md, "Captured state").
+    """
     relying_country: _builtins.str
     document_index: _builtins.int
     """Which document of a manifest; required for a manifest, refused for a statement."""

@@ -18,7 +18,7 @@ from silkledger.runtime.server import serve
 from silkledger.runtime.settings import Mode, ServerSettings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[3]
-STAGES = {"accept", "sequence", "integrate", "sign", "persist", "broadcast", "include", "finalise"}
+STAGES = {"accept", "sequence", "integrate", "sign", "persist", "broadcast", "include", "finalise", "capture"}
 REACHES = 5
 """How often the small process below comes to its place."""
 PROCESS = """

@@ -47,9 +47,9 @@ from .load import Holder
 pytestmark = pytest.mark.timeout(900)
 
 KILLS_OF_EACH = int(os.environ.get("SILKLEDGER_CRASH_KILLS", "6"))
-"""On each database: 2 databases × 27 failpoints × 6 = 324."""
+"""On each database: 2 databases × 28 failpoints × 6 = 336."""
 
-MOST_HITS = {"accept": 12, "sequence": 4, "integrate": 4, "integrate.merged": 1, "finalise": 2}
+MOST_HITS = {"accept": 12, "sequence": 4, "integrate": 4, "integrate.merged": 1, "finalise": 2, "capture": 2}
 """At which time a place, or one of this stage, is deadly at the latest; the 3rd for the others."""
 
 
