@@ -27,7 +27,7 @@ from silkledger.audit.log_index import IndexAudit
 from silkledger.audit.log_rows import NO_CALL, LogRows, Pack
 from silkledger.audit.report import Difference
 from silkledger.audit.workers import Workers
-from silkledger.log.checkpoint import LogVerifierKey, NoteError, verify_note
+from silkledger.log.checkpoint import LogKeys, NoteError, verify_note
 from silkledger.log.tree import leaf_hash
 from silkledger.projections.log_tiles import tile
 from silkledger.projections.statements import Run
@@ -61,10 +61,10 @@ async def audit_log(
     live: AsyncConnection,
     anchors: Sequence[tuple[int, bytes]],
     workers: Workers,
-    log_key: LogVerifierKey | None = None,
+    log_keys: LogKeys | None = None,
 ) -> LogAudit:
-    """Steps (1) to (4) on the ledger's database. Without the log's key its checkpoints count for nothing."""
-    return await _LogDatabase(database, live, dict(anchors), workers, log_key).audit()
+    """Steps (1) to (4) on the ledger's database. Without the log's keys its checkpoints count for nothing."""
+    return await _LogDatabase(database, live, dict(anchors), workers, log_keys).audit()
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class _LogDatabase:
     live: AsyncConnection
     anchors: Mapping[int, bytes]
     workers: Workers
-    log_key: LogVerifierKey | None
+    log_keys: LogKeys | None
     differences: list[Difference] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
     _sizes: list[int] = field(default_factory=list)
@@ -118,14 +118,14 @@ class _LogDatabase:
     async def _checkpoints(self) -> dict[int, bytes]:
         """Size and root of every checkpoint that the log signed; those that it did not are named."""
         signed: dict[int, bytes] = {}
-        if self.log_key is None or "checkpoint" not in await tables_of(self.live):
+        if self.log_keys is None or "checkpoint" not in await tables_of(self.live):
             return signed
         query = text("SELECT tree_size, root, note FROM checkpoint ORDER BY tree_size")
         for size, root, note in await self.live.execute(query):
             key = f"tree_size={size}"
             self._sizes.append(size)
             try:
-                told = verify_note(note, self.log_key)
+                told = verify_note(note, self.log_keys)
             except NoteError as error:
                 self._differs("checkpoint", key, "note", "signed by the log", str(error))
                 continue

@@ -26,6 +26,8 @@ from silkledger.audit.vault import TABLES as VAULT
 from silkledger.audit.vault import TermsReader, audit_vault, opened_payments
 from silkledger.audit.work import WorkStore
 from silkledger.audit.workers import ALL_CORES, ChainSource, Workers
+from silkledger.evidence.bundle import Contract
+from silkledger.evidence.registration import readable_keys
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evm.contracts import Network
@@ -33,6 +35,9 @@ from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower import WrongChain
 from silkledger.evm.tables import CHAIN_CURSOR
 from silkledger.log.checkpoint import LogVerifierKey
+from silkledger.projections.histories import StoredHistories
+from silkledger.registry.histories import origin_id
+from silkledger.registry.origins import origin_history
 from silkledger.values import BlockRef
 
 
@@ -183,8 +188,8 @@ class Replay:
                 upto = min(self.final.number, await _final_of(live, present))
                 if "leaf_run" in present:
                     anchors = await self._anchors(upto)
-                    key = LogVerifierKey.parse(self.audited.log_verifier_key)
-                    log = await audit_log(name, live, anchors, self._workers, key)
+                    keys = await self._log_keys()
+                    log = await audit_log(name, live, anchors, self._workers, keys)
                     findings.add_log(name, log, upto)
                 if present.issuperset(VAULT):
                     await self._compare_vault(name, live, upto, findings)
@@ -262,6 +267,18 @@ class Replay:
             timeline=whole.timeline,
             trust_roots=whole.trust_roots,
         )
+
+    async def _log_keys(self) -> list[LogVerifierKey]:
+        """Every key that the log ever had, if the one given is among them; else that one alone."""
+        given = LogVerifierKey.parse(self.audited.log_verifier_key)
+        origin = self.audited.origin
+        async with snapshot("replay", self._store.url) as replayed:
+            records = await StoredHistories(replayed).records(
+                Contract.LOG_ANCHOR.directory_name, origin_id(origin), self.final.number
+            )
+        history = origin_history(records)
+        known = [] if history is None else [key for key, _ in readable_keys(origin, history)]
+        return known if given in known else [given]
 
     async def _anchors(self, upto: int) -> list[tuple[int, bytes]]:
         async with snapshot("replay", self._store.url) as replayed:

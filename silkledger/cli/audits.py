@@ -170,10 +170,10 @@ async def _replay(
         audited = Audited(file.to_network(), profile, file.origin, file.log_verifier_key, roots)
     except ValueError as error:
         raise CommandFailed(ExitCode.USAGE, f"--under: {error}") from error
-    source = source_of(session, mirror)
     try:
         with session.output.progress("replaying blocks", None) as advance:
             url = ", ".join(node) or file.node_url
+            source = await source_of(session, mirror, url)
             return await replay_ledger(audited, url, databases, advance, source, upto, means)
     except NodeUnavailable as error:
         raise CommandFailed(ExitCode.UNAVAILABLE, str(error)) from error

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Prove that a log broke a promise.", no_args_is_help=True)
 
-LogKey = Annotated[str, typer.Option(help="Verifier key of the log. From a source that you trust.")]
+LogKey = Annotated[
+    list[str],
+    typer.Option(
+        help="Verifier key of the log; again for each key that it had. From a source that you trust."
+    ),
+]
 WitnessKey = Annotated[
     str, typer.Option(help="Verifier key of the witness that dated the head. From a source that you trust.")
 ]
@@ -90,10 +95,12 @@ def verify(
     _result(output, found, str(proof))
 
 
-def _keys(log_key: str, witness_key: str) -> tuple[LogVerifierKey, LogVerifierKey]:
-    from silkledger.log.checkpoint import LogVerifierKey
+def _keys(log_key: list[str], witness_key: str) -> tuple[list[LogVerifierKey], LogVerifierKey]:
+    from silkledger.log.checkpoint import LogVerifierKey, log_name
 
-    return LogVerifierKey.parse(log_key), LogVerifierKey.parse(witness_key)
+    log = [LogVerifierKey.parse(key) for key in log_key]
+    log_name(log)
+    return log, LogVerifierKey.parse(witness_key)
 
 
 def _failed(output: Output, code: ExitCode, reason: str, message: str) -> typer.Exit:

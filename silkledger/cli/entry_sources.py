@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from silkledger.cli.context import Session
+from silkledger.cli.log_keys import known_log_keys
 
 if TYPE_CHECKING:
     from silkledger.audit.entries import EntriesSource
+    from silkledger.log.checkpoint import LogKeys
 
 
 class MirrorEntries:
     """The entries of a mirror, as far as its checkpoint, which the log signed, says that it goes."""
 
-    def __init__(self, directory: Path, log_verifier_key: str) -> None:
+    def __init__(self, directory: Path, keys: LogKeys) -> None:
         self._directory = directory
-        self._key = log_verifier_key
+        self._keys = keys
 
     @property
     def name(self) -> str:
@@ -26,7 +28,6 @@ class MirrorEntries:
     async def entries(self, upto: int) -> AsyncIterator[tuple[int, bytes]]:
         """Raises: EntriesUnavailable."""
         from silkledger.audit.entries import EntriesUnavailable
-        from silkledger.log.checkpoint import LogVerifierKey
         from silkledger.mirror.directory import MirrorDirectory
         from silkledger.mirror.errors import MirrorError
         from silkledger.mirror.follow import held
@@ -34,7 +35,7 @@ class MirrorEntries:
 
         directory = MirrorDirectory(self._directory)
         try:
-            size = held(directory, LogVerifierKey.parse(self._key)).size
+            size = held(directory, self._keys).size
             for index, raw in enumerate(read_entries(directory, 0, min(upto, size))):
                 yield index, raw
         except (MirrorError, OSError) as error:
@@ -66,8 +67,10 @@ class ServiceEntries:
             raise EntriesUnavailable(str(error)) from error
 
 
-def source_of(session: Session, mirror: Path | None) -> EntriesSource | None:
-    """The mirror if one is named, else the log if somebody asks under a name."""
+async def source_of(session: Session, mirror: Path | None, node: str = "") -> EntriesSource | None:
+    """The mirror if one is named, else the log if somebody asks under a name. The log's keys are the one in
+    network.json and, where the node answers, those that count there.
+    """
     if mirror is not None:
-        return MirrorEntries(mirror, session.network_file.log_verifier_key)
+        return MirrorEntries(mirror, await known_log_keys(session, node))
     return ServiceEntries(session) if session.alias else None

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,16 +23,26 @@ from silkledger.cli.context import (
     run,
 )
 from silkledger.cli.exit_codes import ExitCode
+from silkledger.cli.log_keys import given_log_keys, known_log_keys
 from silkledger.cli.output import Output
-
-if TYPE_CHECKING:
-    from silkledger.log.checkpoint import LogVerifierKey
 
 app = typer.Typer(help="The log: mirrors of it, verified; restoring it from one.", no_args_is_help=True)
 
 MirrorArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the mirror.")]
 LogKeyOption = Annotated[
-    str, typer.Option("--log-key", help="Verifier key of the log. Default: the one in network.json.")
+    list[str] | None,
+    typer.Option(
+        "--log-key",
+        help="Verifier key of the log; again for each key that it had. Default: the one in network.json and,"
+        " where its node answers, those that count on chain.",
+    ),
+]
+OfflineLogKeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log-key",
+        help="Verifier key of the log; again for each key that it had. Default: the one in network.json.",
+    ),
 ]
 
 
@@ -47,7 +57,7 @@ def mirror(
     every: Annotated[
         float, typer.Option(min=0.0, help="Go on, looking again after so many seconds. 0: once.")
     ] = 0.0,
-    log_key: LogKeyOption = "",
+    log_key: LogKeyOption = None,
     alias: AsOption = "",
     data: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
@@ -64,7 +74,7 @@ def mirror(
     async def work() -> ExitCode:
         with mirror_failures():
             while True:
-                await _mirror_once(session, directory, log_key, quiet=bool(every))
+                await _mirror_once(session, directory, log_key or [], quiet=bool(every))
                 if not every:
                     return ExitCode.OK
                 await asyncio.sleep(every)
@@ -72,15 +82,15 @@ def mirror(
     run(output, work())
 
 
-async def _mirror_once(session: Session, directory: Path, log_key: str, *, quiet: bool) -> None:
+async def _mirror_once(session: Session, directory: Path, given: list[str], *, quiet: bool) -> None:
     from silkledger.mirror.directory import MirrorDirectory
     from silkledger.mirror.follow import extend
 
-    output, vkey = session.output, verifier_key(session, log_key)
+    output, keys = session.output, await known_log_keys(session, given=given)
     target = MirrorDirectory(directory)
     with target.owned():
         async with session.ledger(operator=not session.alias) as ledger:
-            extension = await extend(target, ledger, vkey)
+            extension = await extend(target, ledger, keys)
     old, new = extension.old_size, extension.checkpoint
     if quiet and old == new.size:
         return
@@ -95,7 +105,7 @@ async def _mirror_once(session: Session, directory: Path, log_key: str, *, quiet
 @app.command("verify")
 def verify(
     directory: MirrorArgument,
-    log_key: LogKeyOption = "",
+    log_key: OfflineLogKeyOption = None,
     data: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,7 +121,7 @@ def verify(
 
     async def work() -> ExitCode:
         with mirror_failures():
-            found = verify_mirror(MirrorDirectory(directory), verifier_key(session, log_key))
+            found = verify_mirror(MirrorDirectory(directory), given_log_keys(session, log_key or []))
         head = found.checkpoint
         output.result(
             {"origin": head.origin, "size": head.size, "root": head.root.hex(), "tiles": found.tiles},
@@ -169,16 +179,6 @@ def _restore(session: Session, directory: Path, checkpoints: list[Path]) -> dict
         code = ExitCode.FAILED if result.returncode == 1 else ExitCode.USAGE
         raise CommandFailed(code, f"{answer.get('reason')}: {answer.get('detail')}", answer)
     return answer
-
-
-def verifier_key(session: Session, given: str) -> LogVerifierKey:
-    """The pinned key of the log. Raises: CommandFailed, NotAStack."""
-    from silkledger.log.checkpoint import LogVerifierKey, NoteError
-
-    try:
-        return LogVerifierKey.parse(given or session.network_file.log_verifier_key)
-    except NoteError as error:
-        raise CommandFailed(ExitCode.USAGE, f"--log-key: {error}") from None
 
 
 @contextmanager

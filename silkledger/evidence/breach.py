@@ -17,8 +17,10 @@ from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.reasons import Reason
 from silkledger.log.checkpoint import (
     Checkpoint,
+    LogKeys,
     LogVerifierKey,
     NoteError,
+    named_keys,
     parse_note,
     verify_cosignature,
     verify_note,
@@ -95,12 +97,14 @@ def _malformed(detail: str) -> EvidenceInvalid:
     return EvidenceInvalid(Reason.PROOF_MALFORMED, detail)
 
 
-def verify_breach(data: bytes, log: LogVerifierKey, witness: LogVerifierKey) -> Breach:
-    """That the log of `log` broke a promise, by a head that `witness` dated. The verifier pins both keys.
+def verify_breach(data: bytes, log: LogKeys, witness: LogVerifierKey) -> Breach:
+    """That the log of `log` broke a promise, by a head that `witness` dated. The verifier pins all keys.
 
-    Steps: (1) the log made the promise, and for this statement; (2) the log signed the checkpoint, and the
-    witness dated it, and nothing else stands in the note; (3) that date is after the time promised; (4) the
-    entries are all that the checkpoint covers; (5) none of them is the statement, however it is signed.
+    `log` are the keys that the log had: it may have changed its key between promise and head.
+
+    Steps: (1) the log made the promise, and for this statement; (2) the same log signed the checkpoint, and
+    the witness dated it, and nothing else stands in the note; (3) that date is after the time promised; (4)
+    the entries are all that the checkpoint covers; (5) none of them is the statement, however it is signed.
 
     Guarantees that the largest head known to the witness at that date lacked the statement. This does not
     exclude that the log had a larger head which it withheld from the witness until then, nor does it say why
@@ -108,11 +112,16 @@ def verify_breach(data: bytes, log: LogVerifierKey, witness: LogVerifierKey) -> 
 
     Raises:
         EvidenceInvalid: PROOF_MALFORMED, PROMISE_NOT_MADE, CHECKPOINT_MALFORMED, CHECKPOINT_KEY,
-            CHECKPOINT_SIGNATURE, HEAD_NOT_DATED, PROMISE_NOT_DUE, ENTRIES_MISMATCH, STATEMENT_LOGGED.
+            CHECKPOINT_SIGNATURE, ORIGIN_MISMATCH, HEAD_NOT_DATED, PROMISE_NOT_DUE, ENTRIES_MISMATCH,
+            STATEMENT_LOGGED.
     """
     proof = decode_breach(data)
     promise = _promise(proof, log)  # (1)
     head, dated = _dated_head(proof.checkpoint, log, witness)  # (2)
+    if head.origin != promise.origin:
+        raise EvidenceInvalid(
+            Reason.ORIGIN_MISMATCH, f"a promise of {promise.origin}, a head of {head.origin}"
+        )
     if dated * 1000 <= promise.log_by_ms:  # (3)
         raise EvidenceInvalid(Reason.PROMISE_NOT_DUE, "the head is dated before the time promised")
     tree = Tree()
@@ -125,7 +134,7 @@ def verify_breach(data: bytes, log: LogVerifierKey, witness: LogVerifierKey) -> 
     return Breach(promise, proof.statement_id, head, dated)
 
 
-def _promise(proof: BreachProof, log: LogVerifierKey) -> Promise:
+def _promise(proof: BreachProof, log: LogKeys) -> Promise:
     try:
         promise = verify_promise(proof.promise, log)
     except PromiseError as error:
@@ -141,7 +150,7 @@ _NOTE_REASONS: Final = {
 }
 
 
-def _dated_head(note: bytes, log: LogVerifierKey, witness: LogVerifierKey) -> tuple[Checkpoint, int]:
+def _dated_head(note: bytes, log: LogKeys, witness: LogVerifierKey) -> tuple[Checkpoint, int]:
     try:
         text = note.decode("utf-8")
         lines = parse_note(text).signatures
@@ -176,10 +185,10 @@ def prove_breach(
     statement_id: StatementId,
     note: str,
     entries: Sequence[bytes],
-    log: LogVerifierKey,
+    log: LogKeys,
     witness: LogVerifierKey,
 ) -> BreachProof:
-    """Pack a breach. Lines of `note` by others than the log and the witness are left out. Not a verification.
+    """Pack a breach. Of the lines of `note`, the log's first and the witness's are kept. Not a verification.
 
     Raises:
         EvidenceInvalid: CHECKPOINT_MALFORMED.
@@ -188,7 +197,8 @@ def prove_breach(
         parsed = parse_note(note)
     except NoteError as error:
         raise EvidenceInvalid(Reason.CHECKPOINT_MALFORMED, str(error)) from error
-    names = {(key.name, key.key_id) for key in (log, witness)}
-    kept = [line for line in parsed.signatures if (line.name, line.key_id) in names]
+    mine = [line for line in parsed.signatures if named_keys(log, line.key_id, line.name)]
+    dated = [line for line in parsed.signatures if named_keys(witness, line.key_id, line.name)]
+    kept = [*mine[:1], *dated]
     text = parsed.body + "\n" + "".join(line.line() for line in kept)
     return BreachProof(promise, statement_id, text.encode(), tuple(entries))

@@ -26,7 +26,7 @@ from silkledger.evidence.list_equivocation import (
 )
 from silkledger.evidence.qbft import extra_data_of, verify_contract_seals, verify_seals
 from silkledger.evidence.reasons import Reason
-from silkledger.evidence.registration import verify_checkpoint
+from silkledger.evidence.registration import CountingKeys, verify_checkpoint
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.log.checkpoint import LogVerifierKey, NoteError
 from silkledger.values import Address
@@ -218,7 +218,7 @@ def _verify_checkpoints(proof: EquivocationProof, roots: TrustRoots | None) -> E
         key = LogVerifierKey.parse(proof.log_key)  # (1)
     except NoteError as error:
         raise _malformed(str(error)) from error
-    one, other = (verify_checkpoint(note, key) for note in proof.pair)  # (2)
+    one, other = (verify_checkpoint(note, CountingKeys.given(key)) for note in proof.pair)  # (2)
     if one.size != other.size or one.root == other.root:  # (3)
         raise EvidenceInvalid(
             Reason.NO_CONTRADICTION, f"heads of {one.size} and {other.size} leaves can both be"

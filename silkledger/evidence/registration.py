@@ -1,12 +1,15 @@
 """That a statement is in the log, under the head whose anchor registered it.
 
-The log's key is the one that the LogAnchor contract held for the origin at the registration block. The
-receipt's tree size is not signed, and most paths verify under a neighbouring size: so it must equal the
-checkpoint's, and the checkpoint's must equal the anchor's or be linked to it by a consistency proof.
+The log's keys are those that count at the registration block, by the LogAnchor contract's history of the
+origin: registered or added by then, and not ended before. Checkpoint, receipt and promise are each signed by
+one of them. The receipt's tree size is not signed, and most paths verify under a neighbouring size: so it
+must equal the checkpoint's, and the checkpoint's must equal the anchor's or be linked to it by a consistency
+proof.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from silkledger.evidence.anchor import AnchorEvent
@@ -20,19 +23,16 @@ from silkledger.log.checkpoint import (
     LogVerifierKey,
     Note,
     NoteError,
-    NoteKeyType,
+    named_keys,
     parse_note,
     verify_note,
 )
 from silkledger.log.promise import Promise, PromiseError, verify_promise
-from silkledger.log.receipt import ReceiptError, VerifiedReceipt, verify_receipt
+from silkledger.log.receipt import ReceiptError, VerifiedReceipt, parse_receipt, verify_receipt
 from silkledger.log.tree import ProofInvalid, verify_consistency
 from silkledger.registry.histories import origin_id
-from silkledger.registry.origins import origin_registration
+from silkledger.registry.origins import OriginHistory, OriginKey, origin_history
 from silkledger.values import StatementId
-
-_KEY_SIZE: Final = 33
-"""Registered log keys: signature type byte and public key, as in a C2SP verifier key."""
 
 _CHECKPOINT_REASONS: Final = {
     "NOTE_NOT_SIGNED": Reason.CHECKPOINT_KEY,
@@ -57,13 +57,40 @@ _PROMISE_REASONS: Final = {
 }
 
 
-def registered_log_key(
-    log: LogSection, anchor: AnchorEvent, histories: ProvenHistories, block: int, pinned: PinnedLog | None
-) -> LogVerifierKey:
-    """The log's verifier key, as registered on the ledger at the end of `block`.
+@dataclass(frozen=True, slots=True)
+class CountingKeys:
+    """Which keys of a log count at a block, and why others do not."""
 
-    Steps: (1) the checkpoint names an origin, and it is the anchor's; (2) that origin was registered; (3) its
-    key is of a kind known here; (4) it is the pinned one, where one is pinned.
+    block: int
+    """Number of the registration block."""
+    keys: tuple[LogVerifierKey, ...]
+    """Those that count, of the kinds known here."""
+    others: tuple[tuple[LogVerifierKey, OriginKey], ...] = ()
+    """The log's further keys, ended before or added later."""
+
+    @classmethod
+    def given(cls, key: LogVerifierKey) -> CountingKeys:
+        """A key that is named otherwise than by a ledger."""
+        return cls(0, (key,))
+
+    def standing(self, key_id: bytes) -> str:
+        """Why no key of this id counts, for a message; empty where nothing is known of one."""
+        for key, recorded in self.others:
+            if key.key_id == key_id and not named_keys(self.keys, key_id):
+                if recorded.added_at > self.block:
+                    return f"; the log added it in block {recorded.added_at}, after block {self.block}"
+                return f"; the log ended it in block {recorded.ended_at}, before block {self.block}"
+        return ""
+
+
+def counting_log_keys(
+    log: LogSection, anchor: AnchorEvent, histories: ProvenHistories, block: int, pinned: PinnedLog | None
+) -> CountingKeys:
+    """The log's keys that count at `block`, by the ledger's whole history of the origin.
+
+    Steps: (1) the checkpoint names an origin, and it is the anchor's; (2) that origin was registered; (3) a
+    key that counts is of a kind known here; (4) the pinned log, where one is pinned, is this one: its key is
+    among those that the origin ever had. The controller says which others it has beside.
 
     Raises:
         EvidenceInvalid: CHECKPOINT_MALFORMED, ORIGIN_MISMATCH, ORIGIN_NOT_REGISTERED, LOG_KEY_UNREADABLE,
@@ -73,19 +100,28 @@ def registered_log_key(
     origin = _claimed(log.checkpoint, len(log.cosigners)).origin  # (1)
     if origin_id(origin) != anchor.origin_id:
         raise EvidenceInvalid(Reason.ORIGIN_MISMATCH, f"the anchor is not of the log {origin}")
-    records = histories.records(Contract.LOG_ANCHOR, anchor.origin_id)
-    registration = origin_registration(records, block)  # (2)
-    if registration is None:
+    history = origin_history(histories.records(Contract.LOG_ANCHOR, anchor.origin_id))  # (2)
+    if history is None or history.recorded_at > block:
         raise EvidenceInvalid(Reason.ORIGIN_NOT_REGISTERED, f"{origin} was not registered at block {block}")
-    key = registration.log_key  # (3)
-    if len(key) != _KEY_SIZE or key[0] != NoteKeyType.ED25519:
+    known = readable_keys(origin, history)
+    counting = tuple(key for key, recorded in known if recorded.counts(block))
+    if not counting:  # (3)
+        raise EvidenceInvalid(Reason.LOG_KEY_UNREADABLE, f"{origin} has no key of a known kind")
+    if pinned is not None and not _is_pinned(pinned, origin, known):  # (4)
         raise EvidenceInvalid(
-            Reason.LOG_KEY_UNREADABLE, f"{origin} is registered with an unknown kind of key"
+            Reason.LOG_KEY_NOT_PINNED, f"{pinned.verifier_key} is pinned, which the log {origin} never had"
         )
-    found = LogVerifierKey(origin, key[1:])
-    if pinned is not None and (pinned.origin, pinned.verifier_key) != (origin, str(found)):  # (4)
-        raise EvidenceInvalid(Reason.LOG_KEY_NOT_PINNED, f"{pinned.verifier_key} is pinned, not {found}")
-    return found
+    return CountingKeys(block, counting, tuple(item for item in known if not item[1].counts(block)))
+
+
+def readable_keys(origin: str, history: OriginHistory) -> list[tuple[LogVerifierKey, OriginKey]]:
+    """The origin's keys of the kinds known here (Ed25519), each as a verifier key and as it is recorded."""
+    found = ((LogVerifierKey.of_recorded(origin, key.log_key), key) for key in history.keys)
+    return [(key, recorded) for key, recorded in found if key is not None]
+
+
+def _is_pinned(pinned: PinnedLog, origin: str, known: list[tuple[LogVerifierKey, OriginKey]]) -> bool:
+    return pinned.origin == origin and any(str(key) == pinned.verifier_key for key, _ in known)
 
 
 def note_text(checkpoint: bytes) -> str:
@@ -113,8 +149,9 @@ def _claimed(checkpoint: bytes, cosigners: int) -> Checkpoint:
     return claimed
 
 
-def verify_checkpoint(checkpoint: bytes, key: LogVerifierKey, cosigners: int = 0) -> Checkpoint:
-    """The checkpoint, signed by `key` in the first of its lines, with one more line for each cosigner.
+def verify_checkpoint(checkpoint: bytes, keys: CountingKeys, cosigners: int = 0) -> Checkpoint:
+    """The checkpoint, signed by a key that counts in the first of its lines, with one more line for each
+    cosigner.
 
     Raises:
         EvidenceInvalid: CHECKPOINT_MALFORMED, CHECKPOINT_KEY, CHECKPOINT_SIGNATURE, ORIGIN_MISMATCH.
@@ -122,25 +159,27 @@ def verify_checkpoint(checkpoint: bytes, key: LogVerifierKey, cosigners: int = 0
     _claimed(checkpoint, cosigners)
     note = parse_note(note_text(checkpoint))
     try:
-        return verify_note(Note(note.body, note.signatures[:1]).text(), key)
+        return verify_note(Note(note.body, note.signatures[:1]).text(), keys.keys)
     except NoteError as error:
         reason = _CHECKPOINT_REASONS.get(error.reason, Reason.CHECKPOINT_MALFORMED)
-        raise EvidenceInvalid(reason, error.detail) from error
+        more = keys.standing(note.signatures[0].key_id) if reason is Reason.CHECKPOINT_KEY else ""
+        raise EvidenceInvalid(reason, error.detail + more) from error
 
 
 def verify_log_receipt(
-    receipt: bytes, statement: bytes, key: LogVerifierKey, checkpoint: Checkpoint
+    receipt: bytes, statement: bytes, keys: CountingKeys, checkpoint: Checkpoint
 ) -> VerifiedReceipt:
-    """That `statement` is a leaf under `checkpoint`.
+    """That `statement` is a leaf under `checkpoint`, by a key that counts.
 
     Raises:
         EvidenceInvalid: the RECEIPT_… codes.
     """
     try:
-        return verify_receipt(receipt, statement, key, checkpoint)
+        return verify_receipt(receipt, statement, keys.keys, checkpoint)
     except ReceiptError as error:
         reason = _RECEIPT_REASONS.get(error.reason, Reason.RECEIPT_MALFORMED)
-        raise EvidenceInvalid(reason, error.detail) from error
+        more = keys.standing(parse_receipt(receipt).key_id) if reason is Reason.RECEIPT_KEY else ""
+        raise EvidenceInvalid(reason, error.detail + more) from error
 
 
 def verify_registration(
@@ -165,8 +204,9 @@ def verify_registration(
         )
 
 
-def verify_log_promise(promise: bytes | None, key: LogVerifierKey, statement: StatementId) -> Promise:
-    """That the log promised to log the statement. Whether it kept the promise in time is not looked at.
+def verify_log_promise(promise: bytes | None, keys: CountingKeys, statement: StatementId) -> Promise:
+    """That the log promised to log the statement, by a key that counts. Whether it kept the promise in time
+    is not looked at.
 
     Raises:
         EvidenceInvalid: PROMISE_NOT_IN_BUNDLE, PROMISE_MALFORMED, PROMISE_KEY, PROMISE_SIGNATURE,
@@ -175,7 +215,7 @@ def verify_log_promise(promise: bytes | None, key: LogVerifierKey, statement: St
     if promise is None:
         raise EvidenceInvalid(Reason.PROMISE_NOT_IN_BUNDLE, "whoever made the bundle put none in")
     try:
-        made = verify_promise(promise, key)
+        made = verify_promise(promise, keys.keys)
     except PromiseError as error:
         reason = _PROMISE_REASONS.get(error.reason, Reason.PROMISE_MALFORMED)
         raise EvidenceInvalid(reason, error.detail) from error

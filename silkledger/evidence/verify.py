@@ -23,8 +23,9 @@ from silkledger.evidence.notices import later_notices
 from silkledger.evidence.proven_histories import ProvenHistories, verify_states
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.registration import (
+    CountingKeys,
+    counting_log_keys,
     note_text,
-    registered_log_key,
     verify_checkpoint,
     verify_log_promise,
     verify_log_receipt,
@@ -33,7 +34,7 @@ from silkledger.evidence.registration import (
 from silkledger.evidence.times import utc
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evidence.verdict import Assurance, Verdict, outcome_of
-from silkledger.log.checkpoint import Checkpoint, LogVerifierKey
+from silkledger.log.checkpoint import Checkpoint
 from silkledger.log.promise import Promise
 from silkledger.manifest import SignedManifest
 from silkledger.registry.histories import HistoryRecord
@@ -81,10 +82,10 @@ def verify_bundle(
     `as_of` is a block number, by default that of the bundle; another one needs its header in the bundle.
     `relying_country` is the country on whose behalf this is done, by default that of the trust roots.
 
-    Steps, each a named check: (1) the bundle has its only form; (2) it is about the trusted network;
-    (3) the statement parses, (4) and is about this document, or a manifest that holds it; (5) the headers
-    decode, (6) and are trusted; (7) contract state stands under the newest header; (8) the anchor event
-    stands in the registration block; (9) the log key was registered; (10) it signed the checkpoint, (11)
+    Steps, each a named check: (1) the bundle has its only form; (2) it is about the trusted network; (3) the
+    statement parses, (4) and is about this document, or a manifest that holds it; (5) the headers decode, (6)
+    and are trusted; (7) contract state stands under the newest header; (8) the anchor event stands in the
+    registration block; (9) the log has keys that count there; (10) one of them signed the checkpoint, (11)
     which as many pinned witnesses cosigned as asked for; (12) the statement is a leaf under it, (13) which
     this anchor was the first to cover; (14) the log had promised to log it; (15) the named key was the
     issuer's at the end of the registration block's parent, (16) and signed the statement; (17) the issuer was
@@ -163,9 +164,9 @@ def _check_log(facts: _Facts, checks: Checklist, roots: TrustRoots) -> None:
     def log() -> LogSection:
         return need(facts.bundle).log
 
-    key = checks.run(  # (9)
+    keys = checks.run(  # (9)
         "log_key",
-        lambda: registered_log_key(
+        lambda: counting_log_keys(
             log(),
             need(facts.anchor),
             need(facts.histories),
@@ -174,12 +175,12 @@ def _check_log(facts: _Facts, checks: Checklist, roots: TrustRoots) -> None:
         ),
     )
     checkpoint = checks.run(  # (10)
-        "checkpoint", lambda: verify_checkpoint(log().checkpoint, need(key), len(log().cosigners))
+        "checkpoint", lambda: verify_checkpoint(log().checkpoint, need(keys), len(log().cosigners))
     )
     checks.run("cosignatures", lambda: _cosignatures(log(), roots, need(checkpoint)), _cosigned)  # (11)
     receipt = checks.run(  # (12)
         "receipt",
-        lambda: verify_log_receipt(log().receipt, need(facts.bundle).statement, need(key), need(checkpoint)),
+        lambda: verify_log_receipt(log().receipt, need(facts.bundle).statement, need(keys), need(checkpoint)),
     )
     checks.run(  # (13)
         "registration",
@@ -187,7 +188,7 @@ def _check_log(facts: _Facts, checks: Checklist, roots: TrustRoots) -> None:
             need(checkpoint), log().consistency, need(facts.anchor), need(receipt).index
         ),
     )
-    checks.run("promise", lambda: _promise(facts, need(key)), _promised)  # (14)
+    checks.run("promise", lambda: _promise(facts, need(keys)), _promised)  # (14)
 
 
 def _cosignatures(log: LogSection, roots: TrustRoots, _: Checkpoint) -> tuple[Cosignature, ...]:
@@ -199,8 +200,8 @@ def _cosigned(found: Sequence[Cosignature]) -> str:
     return f"cosigned by {', '.join(map(str, found))}"
 
 
-def _promise(facts: _Facts, key: LogVerifierKey) -> Promise:
-    return verify_log_promise(need(facts.bundle).promise, key, need(facts.statement).id)
+def _promise(facts: _Facts, keys: CountingKeys) -> Promise:
+    return verify_log_promise(need(facts.bundle).promise, keys, need(facts.statement).id)
 
 
 def _promised(promise: Promise) -> str:

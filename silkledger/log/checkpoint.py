@@ -10,9 +10,10 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from silkledger.keys import KeyShapeError, SignatureInvalid, SigningKey, Suite, VerifyingKey
 from silkledger.log.tree import MAX_SIZE
@@ -88,10 +89,24 @@ class LogVerifierKey:
             raise NoteError("VKEY_MALFORMED", "the key id is not the one of this name and key")
         return key
 
+    @classmethod
+    def of_recorded(cls, name: str, data: bytes) -> LogVerifierKey | None:
+        """The key of the log `name` from what LogAnchor records, type byte and public key; None for another
+        kind than Ed25519.
+        """
+        if len(data) != 33 or data[0] != NoteKeyType.ED25519:
+            return None
+        return cls(name, data[1:])
+
+    @property
+    def recorded(self) -> bytes:
+        """Type byte and public key, as LogAnchor records them."""
+        return bytes((self.key_type,)) + self.public
+
     @property
     def key_id(self) -> bytes:
         """SHA-256(name ‖ newline ‖ type ‖ key), first four bytes. An identifier, not a commitment."""
-        material = self.name.encode() + b"\n" + bytes((self.key_type,)) + self.public
+        material = self.name.encode() + b"\n" + self.recorded
         return hashlib.sha256(material).digest()[:4]
 
     @property
@@ -99,8 +114,36 @@ class LogVerifierKey:
         return VerifyingKey(Suite.EDDSA, self.public)
 
     def __str__(self) -> str:
-        encoded = base64.b64encode(bytes((self.key_type,)) + self.public).decode()
+        encoded = base64.b64encode(self.recorded).decode()
         return f"{self.name}+{self.key_id.hex()}+{encoded}"
+
+
+LogKeys: TypeAlias = LogVerifierKey | Sequence[LogVerifierKey]
+"""A log's key, or all that count: while it changes its key, it has two (docs/formats/checkpoint.md)."""
+
+
+def named_keys(keys: LogKeys, key_id: bytes, name: str | None = None) -> list[LogVerifierKey]:
+    """Those of `keys` that have this id, and this name where one is given. It is an identifier: two keys may
+    share it.
+    """
+    listed = (keys,) if isinstance(keys, LogVerifierKey) else keys
+    return [key for key in listed if key.key_id == key_id and name in (None, key.name)]
+
+
+def log_name(keys: LogKeys) -> str:
+    """The name that all of them have: the log's origin. Raises: NoteError VKEY_MALFORMED where there is not
+    one.
+    """
+    names = {keys.name} if isinstance(keys, LogVerifierKey) else {key.name for key in keys}
+    if len(names) != 1:
+        raise NoteError("VKEY_MALFORMED", "the keys of a log have one name, its origin")
+    return names.pop()
+
+
+def names_of(keys: LogKeys) -> str:
+    """For messages: name and id of each."""
+    listed = (keys,) if isinstance(keys, LogVerifierKey) else keys
+    return " or ".join(f"{key.name}+{key.key_id.hex()}" for key in listed) or "no key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,21 +236,24 @@ def _signature(line: str) -> NoteSignature:
     return NoteSignature(name, data[:4], data[4:])
 
 
-def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> str:
-    """The signed note of `checkpoint`, by the log's own Ed25519 key under the name of its origin.
+def sign_checkpoint(checkpoint: Checkpoint, *keys: SigningKey) -> str:
+    """The signed note of `checkpoint`: a line by each of the log's own Ed25519 keys, under its origin's name.
 
     The caller must make sure that it never signs a head that does not extend what it signed before.
     """
-    name = LogVerifierKey.of(checkpoint.origin, key.verifying_key)
     body = checkpoint.body()
-    return Note(body, (NoteSignature(name.name, name.key_id, key.sign(body.encode())),)).text()
+    lines = []
+    for key in keys:
+        name = LogVerifierKey.of(checkpoint.origin, key.verifying_key)
+        lines.append(NoteSignature(name.name, name.key_id, key.sign(body.encode())))
+    return Note(body, tuple(lines)).text()
 
 
-def verify_note(text: str, vkey: LogVerifierKey) -> Checkpoint:
+def verify_note(text: str, keys: LogKeys) -> Checkpoint:
     """Verify that the log signed this checkpoint, and return it. Lines by other keys are ignored.
 
-    1. the note parses; 2. a line has the name and id of `vkey`, and every such line verifies; 3. the text
-    is a checkpoint of the origin that `vkey` names.
+    1. the note parses; 2. a line has the name and id of one of `keys`, and every such line verifies; 3. the
+    text is a checkpoint of the origin that this key names.
 
     Raises:
         NoteError: with the reason.
@@ -215,25 +261,36 @@ def verify_note(text: str, vkey: LogVerifierKey) -> Checkpoint:
     # (1)
     note = parse_note(text)
     # (2)
-    mine = [s for s in note.signatures if (s.name, s.key_id) == (vkey.name, vkey.key_id)]
-    if not mine or vkey.key_type is not NoteKeyType.ED25519:
-        raise NoteError("NOTE_NOT_SIGNED", f"no signature line by {vkey.name}+{vkey.key_id.hex()}")
-    for signature in mine:
-        _verify(vkey, note.body.encode(), signature.value)
+    signer: LogVerifierKey | None = None
+    for line in note.signatures:
+        named = [
+            key for key in named_keys(keys, line.key_id, line.name) if key.key_type is NoteKeyType.ED25519
+        ]
+        if not named:
+            continue
+        signer = signer_of(named, note.body.encode(), line.value)
+        if signer is None:
+            raise NoteError("NOTE_SIGNATURE_INVALID", f"the line by {line.name} does not verify")
+    if signer is None:
+        raise NoteError("NOTE_NOT_SIGNED", f"no signature line by {names_of(keys)}")
     # (3)
     checkpoint = Checkpoint.parse_body(note.body)
-    if checkpoint.origin != vkey.name:
+    if checkpoint.origin != signer.name:
         raise NoteError(
-            "ORIGIN_MISMATCH", f"the checkpoint is of {checkpoint.origin}, the key of {vkey.name}"
+            "ORIGIN_MISMATCH", f"the checkpoint is of {checkpoint.origin}, the key of {signer.name}"
         )
     return checkpoint
 
 
-def _verify(vkey: LogVerifierKey, message: bytes, signature: bytes) -> None:
-    try:
-        vkey.verifying_key.verify(message, signature)
-    except (SignatureInvalid, KeyShapeError):
-        raise NoteError("NOTE_SIGNATURE_INVALID", f"the line by {vkey.name} does not verify") from None
+def signer_of(named: Sequence[LogVerifierKey], message: bytes, signature: bytes) -> LogVerifierKey | None:
+    """Which of the keys made the signature; None: none of them."""
+    for key in named:
+        try:
+            key.verifying_key.verify(message, signature)
+        except (SignatureInvalid, KeyShapeError):
+            continue
+        return key
+    return None
 
 
 def cosign(text: str, witness: str, key: SigningKey, timestamp: int) -> str:
@@ -271,7 +328,8 @@ def verify_cosignature_line(body: str, line: NoteSignature, witness: LogVerifier
     timestamp = int.from_bytes(line.value[:8], "big")
     if len(line.value) != 72 or timestamp > MAX_SIZE:
         raise NoteError("NOTE_SIGNATURE_INVALID", "a cosignature is an 8-byte time and 64 bytes")
-    _verify(witness, _cosigned(timestamp, body), line.value[8:])
+    if signer_of((witness,), _cosigned(timestamp, body), line.value[8:]) is None:
+        raise NoteError("NOTE_SIGNATURE_INVALID", f"the line by {witness.name} does not verify")
     return timestamp
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from silkledger import cbor, cose
-from silkledger.keys import SignatureInvalid, SigningKey
-from silkledger.log.checkpoint import LogVerifierKey
+from silkledger.keys import SigningKey
+from silkledger.log.checkpoint import LogKeys, LogVerifierKey, named_keys, names_of, signer_of
 from silkledger.values import Did, StatementId, ValueShapeError
 
 CONTENT_TYPE: Final = "application/silkledger-promise+cbor"
@@ -80,10 +80,11 @@ def make_promise(
     return cose.encode_sign1(protected, payload, key.sign(cose.sig_structure(protected, payload)))
 
 
-def verify_promise(raw: bytes, vkey: LogVerifierKey) -> Promise:
-    """Verify that the log of `vkey` made this promise, and return it.
+def verify_promise(raw: bytes, keys: LogKeys) -> Promise:
+    """Verify that the log of `keys` made this promise, and return it.
 
-    1. form; 2. it names this log key; 3. the signature; 4. the content, of the log that `vkey` names.
+    1. form; 2. it names one of these log keys; 3. the signature; 4. the content, of the log that the key
+    names.
 
     Raises:
         PromiseError: with the reason.
@@ -103,20 +104,22 @@ def verify_promise(raw: bytes, vkey: LogVerifierKey) -> Promise:
                 "PROMISE_MALFORMED", "protected {1, 3, 4}, empty unprotected and a payload are required"
             )
         # (2)
-        if key_id != vkey.key_id:
+        named = named_keys(keys, key_id)
+        if not named:
             raise PromiseError(
-                "PROMISE_KEY_UNKNOWN", f"signed under key id {key_id.hex()}, not by {vkey.name}"
+                "PROMISE_KEY_UNKNOWN", f"signed under key id {key_id.hex()}, not by {names_of(keys)}"
             )
         # (3)
-        vkey.verifying_key.verify(cose.sig_structure(sign1.protected_raw, sign1.payload), sign1.signature)
+        signed = cose.sig_structure(sign1.protected_raw, sign1.payload)
+        signer = signer_of(named, signed, sign1.signature)
+        if signer is None:
+            raise PromiseError("PROMISE_SIGNATURE_INVALID", f"not signed by {names_of(named)}")
         # (4)
         promise = _read(cose.decode_part(sign1.payload, "payload"))
     except cose.CoseError as error:
         raise PromiseError(error.reason, f"{error.field}: {error.detail}") from None
-    except SignatureInvalid as error:
-        raise PromiseError("PROMISE_SIGNATURE_INVALID", error.detail) from None
-    if promise.origin != vkey.name:
-        raise PromiseError("PROMISE_ORIGIN_MISMATCH", f"promise of {promise.origin}, key of {vkey.name}")
+    if promise.origin != signer.name:
+        raise PromiseError("PROMISE_ORIGIN_MISMATCH", f"promise of {promise.origin}, key of {signer.name}")
     return promise
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from silkledger import cbor, cose
-from silkledger.keys import SignatureInvalid, SigningKey
-from silkledger.log.checkpoint import Checkpoint, LogVerifierKey
+from silkledger.keys import SigningKey
+from silkledger.log.checkpoint import Checkpoint, LogKeys, LogVerifierKey, named_keys, names_of, signer_of
 from silkledger.log.tree import ProofInvalid, leaf_hash, root_from_inclusion
 from silkledger.values import MerkleRoot
 
@@ -65,11 +65,33 @@ def make_receipt(
     key: SigningKey, *, origin: str, size: int, index: int, path: Sequence[bytes], root: MerkleRoot
 ) -> bytes:
     """Sign the root for this leaf. The caller must have computed path and root from its own tree."""
-    vkey = LogVerifierKey.of(origin, key.verifying_key)
-    protected = cbor.encode({cose.ALG: _EDDSA, cose.KID: vkey.key_id, _VDS: _RFC9162_SHA256})
-    proof = cbor.encode([size, index, list(path)])
-    signature = key.sign(cose.sig_structure(protected, bytes(root)))
-    return cose.encode_sign1(protected, None, signature, {_VDP: {_INCLUSION: [proof]}})
+    return sign_root(key, origin=origin, root=root).receipt(size, index, path)
+
+
+@dataclass(frozen=True, slots=True)
+class RootSignature:
+    """A log's signature over one root: a receipt's, of any leaf under it, since the path is not signed.
+
+    So a log keeps it with the checkpoint, and needs no key to give receipts under an old one.
+    """
+
+    key_id: bytes
+    signature: bytes
+
+    def receipt(self, size: int, index: int, path: Sequence[bytes]) -> bytes:
+        """The receipt of leaf `index`. The caller must have computed the path from its own tree."""
+        proof = cbor.encode([size, index, list(path)])
+        return cose.encode_sign1(_protected(self.key_id), None, self.signature, {_VDP: {_INCLUSION: [proof]}})
+
+
+def sign_root(key: SigningKey, *, origin: str, root: MerkleRoot) -> RootSignature:
+    """Sign the root of the log `origin`. The caller must have computed it from its own tree."""
+    key_id = LogVerifierKey.of(origin, key.verifying_key).key_id
+    return RootSignature(key_id, key.sign(cose.sig_structure(_protected(key_id), bytes(root))))
+
+
+def _protected(key_id: bytes) -> bytes:
+    return cbor.encode({cose.ALG: _EDDSA, cose.KID: key_id, _VDS: _RFC9162_SHA256})
 
 
 def parse_receipt(raw: bytes) -> InclusionReceipt:
@@ -118,12 +140,12 @@ def _proof(value: cbor.CborValue) -> tuple[int, int, tuple[bytes, ...]]:
 
 
 def verify_receipt(
-    raw: bytes, entry: bytes, vkey: LogVerifierKey, checkpoint: Checkpoint | None = None
+    raw: bytes, entry: bytes, keys: LogKeys, checkpoint: Checkpoint | None = None
 ) -> VerifiedReceipt:
-    """Verify that `entry` (the statement's bytes) is in the log of `vkey`.
+    """Verify that `entry` (the statement's bytes) is in the log of `keys`.
 
-    1. the receipt parses; 2. it names this log key; 3. the path leads from the entry to a root; 4. the log
-    signed that root; 5. size and root equal those of `checkpoint`, when one is given.
+    1. the receipt parses; 2. it names one of these log keys; 3. the path leads from the entry to a root; 4.
+    the log signed that root; 5. size and root equal those of `checkpoint`, when one is given.
 
     Without a checkpoint the size is *not* proven: a root is signed, and most paths verify under a
     neighbouring size as well. Evidence must always give one.
@@ -134,9 +156,10 @@ def verify_receipt(
     # (1)
     receipt = parse_receipt(raw)
     # (2)
-    if receipt.key_id != vkey.key_id:
+    named = named_keys(keys, receipt.key_id)
+    if not named:
         raise ReceiptError(
-            "RECEIPT_KEY_UNKNOWN", f"signed under key id {receipt.key_id.hex()}, not by {vkey.name}"
+            "RECEIPT_KEY_UNKNOWN", f"signed under key id {receipt.key_id.hex()}, not by {names_of(keys)}"
         )
     # (3)
     try:
@@ -144,12 +167,11 @@ def verify_receipt(
     except ProofInvalid as error:
         raise ReceiptError(error.reason, error.detail) from None
     # (4)
-    try:
-        vkey.verifying_key.verify(cose.sig_structure(receipt.protected_raw, bytes(root)), receipt.signature)
-    except SignatureInvalid:
+    signed = cose.sig_structure(receipt.protected_raw, bytes(root))
+    if signer_of(named, signed, receipt.signature) is None:
         raise ReceiptError(
             "RECEIPT_SIGNATURE_INVALID", "the log did not sign the root that this path leads to"
-        ) from None
+        )
     # (5)
     if checkpoint is not None:
         _compare(receipt.size, root, checkpoint)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from silkledger.log.checkpoint import Checkpoint, LogVerifierKey, NoteError, verify_note
+from silkledger.log.checkpoint import Checkpoint, LogKeys, NoteError, log_name, verify_note
 from silkledger.log.tiles import WIDTH, Bundle, Tile, bundles_between, encode_bundle, tiles_between
 from silkledger.log.tree import EMPTY_ROOT, ProofInvalid, verify_consistency
 from silkledger.mirror.directory import REFUSED, MirrorDirectory
@@ -32,37 +32,37 @@ class Extension:
     checkpoint: Checkpoint
 
 
-def held(directory: MirrorDirectory, vkey: LogVerifierKey) -> Checkpoint:
+def held(directory: MirrorDirectory, keys: LogKeys) -> Checkpoint:
     """The checkpoint of the mirror, verified; size 0 when there is none. Raises: MirrorError."""
     text = directory.checkpoint()
     if text is None:
-        return Checkpoint(vkey.name, 0, EMPTY_ROOT)
+        return Checkpoint(log_name(keys), 0, EMPTY_ROOT)
     try:
-        return verify_note(text, vkey)
+        return verify_note(text, keys)
     except NoteError as error:
         raise MirrorError.of_note(error, "the mirror's checkpoint") from None
 
 
-async def extend(directory: MirrorDirectory, source: LogSource, vkey: LogVerifierKey) -> Extension:
+async def extend(directory: MirrorDirectory, source: LogSource, keys: LogKeys) -> Extension:
     """Mirror what the log has now.
 
     1. the mirror's own checkpoint is the log's, and its edge leads to its root; 2. the log's checkpoint is
-    signed by `vkey`, not smaller, and proven consistent; 3. the entries between lead to its root; 4. only
-    then the checkpoint is replaced. A checkpoint that fails in (2) is kept in `refused/`.
+    signed by one of `keys`, not smaller, and proven consistent; 3. the entries between lead to its root; 4.
+    only then the checkpoint is replaced. A checkpoint that fails in (2) is kept in `refused/`.
 
     Raises:
         MirrorError: LOG_FORKED, LOG_ROLLED_BACK, ENTRIES_MISSING, ENTRIES_WRONG, MIRROR_…, or a note's
             reason.
     """
     # (1)
-    old = held(directory, vkey)
+    old = held(directory, keys)
     growth = _Growth(directory, old.size)
     if growth.tree.root() != old.root:
         raise MirrorError("MIRROR_DAMAGED", f"the tiles do not lead to the mirrored root of size {old.size}")
     # (2)
     text = await source.checkpoint()
     try:
-        new = verify_note(text, vkey)
+        new = verify_note(text, keys)
     except NoteError as error:
         raise MirrorError.of_note(error, "the log's checkpoint") from None
     try:

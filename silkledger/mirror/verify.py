@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from silkledger.log.checkpoint import Checkpoint, LogVerifierKey
+from silkledger.log.checkpoint import Checkpoint, LogKeys
 from silkledger.log.tiles import WIDTH, Tile, bundles_between
 from silkledger.mirror.directory import MirrorDirectory
 from silkledger.mirror.edge import EdgeTree
@@ -29,18 +29,18 @@ def read_entries(directory: MirrorDirectory, start: int, end: int) -> Iterator[b
         yield from entries[max(0, start - first) :]
 
 
-def verify_mirror(directory: MirrorDirectory, vkey: LogVerifierKey) -> Verified:
-    """Verify that the mirror is a whole log of `vkey`, from nothing but its files.
+def verify_mirror(directory: MirrorDirectory, keys: LogKeys) -> Verified:
+    """Verify that the mirror is a whole log of `keys`, from nothing but its files.
 
-    1. the checkpoint is signed by `vkey`; 2. every tile is what the entries make it; 3. the entries lead to
-    the signed root. Does not say that this is the log's latest head, nor that others are shown the same: the
-    anchor contract and witnesses do.
+    1. the checkpoint is signed by one of `keys`; 2. every tile is what the entries make it; 3. the entries
+    lead to the signed root. Does not say that this is the log's latest head, nor that others are shown the
+    same: the anchor contract and witnesses do.
 
     Raises:
         MirrorError: MIRROR_EMPTY, MIRROR_INCOMPLETE, MIRROR_DAMAGED, or a note's reason.
     """
     # (1)
-    checkpoint = held(directory, vkey)
+    checkpoint = held(directory, keys)
     if directory.checkpoint() is None:
         raise MirrorError("MIRROR_EMPTY", f"{directory.root} has no checkpoint")
     # (2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from silkledger.keys import Suite, generate
+from silkledger.keys import PrivateKey, Suite, generate
 from silkledger.log.checkpoint import Checkpoint, LogVerifierKey, sign_checkpoint
 from silkledger.log.tree import Tree
 
@@ -17,6 +17,8 @@ class MemoryLog:
     def __init__(self, count: int = 0) -> None:
         self.key = generate(Suite.EDDSA)
         self.vkey = LogVerifierKey.of(ORIGIN, self.key.verifying_key)
+        self.signers: list[PrivateKey] = []
+        """While the log changes its key; else `key` signs alone."""
         self.all: list[bytes] = []
         self.grow(count)
 
@@ -31,7 +33,9 @@ class MemoryLog:
         return tree
 
     async def checkpoint(self) -> str:
-        return sign_checkpoint(Checkpoint(ORIGIN, len(self.all), self.tree.root()), self.key)
+        return sign_checkpoint(
+            Checkpoint(ORIGIN, len(self.all), self.tree.root()), *(self.signers or [self.key])
+        )
 
     async def consistency(self, old: int, new: int) -> list[bytes]:
         return self.tree.consistency_path(old, new)

@@ -1,8 +1,9 @@
 /** Checkpoints: C2SP tlog-checkpoint in a C2SP signed note: the log's signature line, then those of witnesses. */
 
-import { ascii, concat, hex, sha256, utf8 } from "./bytes.ts";
+import { ascii, concat, hex, same, sha256, utf8 } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import { Refused } from "./checklist.ts";
+import { EDDSA, verifies } from "./keys.ts";
 import { MAX_SIZE } from "./merkle.ts";
 
 /** A signature line. */
@@ -88,6 +89,14 @@ function keyId(name: string, type: number, key: Bytes): Bytes {
 }
 
 export const keyIdOf = ({ origin, key }: LogKey): Bytes => keyId(origin, ED25519_TYPE, key);
+
+/** Those of `keys` that have this id: an identifier that two keys may share. */
+export const namedKeys = (keys: LogKey[], id: Bytes): LogKey[] => keys.filter((key) => same(id, keyIdOf(key)));
+
+/** Which of the keys made the signature. */
+export function signerOf(keys: LogKey[], message: Bytes, signature: Bytes): LogKey | undefined {
+  return keys.find(({ key }) => verifies({ suite: EDDSA, key }, message, signature));
+}
 
 /** The verifier key as text, for comparison with a pinned one. */
 export function verifierKeyOf(logKey: LogKey): string {

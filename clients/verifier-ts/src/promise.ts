@@ -1,13 +1,13 @@
 /** The log's promise to log the statement (docs/formats/promise.md). Whether it was kept is not looked at. */
 
-import { hex, same } from "./bytes.ts";
+import { hex } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import * as cbor from "./cbor.ts";
 import type { Cbor } from "./cbor.ts";
 import { Refused } from "./checklist.ts";
 import { readSign1, sigStructure } from "./cose.ts";
-import { EDDSA, verifies } from "./keys.ts";
-import { keyIdOf } from "./note.ts";
+import { EDDSA } from "./keys.ts";
+import { namedKeys, signerOf } from "./note.ts";
 import type { LogKey } from "./note.ts";
 import { readDid } from "./statement.ts";
 import { utc } from "./times.ts";
@@ -19,27 +19,29 @@ const MAX_MS = 1n << 63n;
 const CONTENT_TYPE = "application/silkledger-promise+cbor";
 
 /** What the log promised, as a sentence. */
-export function verifyPromise(promise: Bytes | null, logKey: LogKey, statementId: Bytes): string {
+export function verifyPromise(promise: Bytes | null, keys: LogKey[], statementId: Bytes): string {
   if (promise === null) throw new Refused("PROMISE_NOT_IN_BUNDLE", "whoever made the bundle put none in");
   try {
-    return verify(promise, logKey, statementId);
+    return verify(promise, keys, statementId);
   } catch (error) {
     throw error instanceof cbor.CborMalformed ? malformed(error.message) : error;
   }
 }
 
-function verify(promise: Bytes, logKey: LogKey, statementId: Bytes): string {
+function verify(promise: Bytes, keys: LogKey[], statementId: Bytes): string {
   const { protectedBytes, protectedHeader, unprotected, payload, signature } = readSign1(promise, MAX_BYTES);
   const header = cbor.map(protectedHeader, [1, 3, 4]);
   const keyId = cbor.bytes(header?.get(4));
   const other = header?.get(1) !== EDDSA || header.get(3) !== CONTENT_TYPE;
   if (other || keyId === null || unprotected.size || payload === null) throw malformed("other headers than it has");
-  if (!same(keyId, keyIdOf(logKey))) throw new Refused("PROMISE_KEY", "the promise names another key");
-  if (!verifies({ suite: EDDSA, key: logKey.key }, sigStructure(protectedBytes, payload), signature)) {
+  const named = namedKeys(keys, keyId);
+  if (!named.length) throw new Refused("PROMISE_KEY", "the promise names no key that counts");
+  const signer = signerOf(named, sigStructure(protectedBytes, payload), signature);
+  if (signer === undefined) {
     throw new Refused("PROMISE_SIGNATURE", "the promise's signature does not verify");
   }
   const { origin, ids, acceptedMs, logByMs } = readContent(cbor.read(payload));
-  if (origin !== logKey.origin) throw new Refused("ORIGIN_MISMATCH", `a promise of the log ${origin}`);
+  if (origin !== signer.origin) throw new Refused("ORIGIN_MISMATCH", `a promise of the log ${origin}`);
   if (!ids.includes(hex(statementId))) {
     throw new Refused("PROMISE_OTHER_STATEMENT", `about ${ids.length} statements, none of which is this one`);
   }

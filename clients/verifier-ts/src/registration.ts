@@ -2,61 +2,95 @@
 
 import * as abi from "./abi.ts";
 import type { Anchor } from "./anchor.ts";
-import type { LogSection } from "./bundle.ts";
+import type { LogSection, Recorded } from "./bundle.ts";
 import { ascii, keccak, same, utf8 } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import * as cbor from "./cbor.ts";
 import { RecordInvalid, Refused } from "./checklist.ts";
 import { readSign1, sigStructure } from "./cose.ts";
 import type { Sign1 } from "./cose.ts";
-import { EDDSA, verifies } from "./keys.ts";
+import { EDDSA } from "./keys.ts";
 import { leafHash, ProofInvalid, rootFromInclusion, verifyConsistency } from "./merkle.ts";
 import type { Head } from "./merkle.ts";
-import { keyIdOf, readNote, verifierKeyOf } from "./note.ts";
+import { namedKeys, readNote, signerOf, verifierKeyOf } from "./note.ts";
 import type { Line, LogKey, Note } from "./note.ts";
 import type { ProvenHistories } from "./state.ts";
 import type { TrustRoots } from "./trust-roots.ts";
 
 const MAX_RECEIPT = 4096;
 
-/** The log's key, as registered on the ledger at the end of the registration block. */
-export function registeredLogKey(
+/** A key of the log with the blocks, both included, between which it counts. */
+interface OriginKey {
+  recorded: Bytes;
+  addedAt: bigint;
+  endedAt: bigint | null;
+}
+
+/** What LogAnchor's whole history of an origin says of its keys. */
+function keysOf(records: Recorded[]): OriginKey[] {
+  const keys: OriginKey[] = [];
+  for (const [place, { block, record }] of records.entries()) {
+    const kind = abi.kindOf(record);
+    if (place === 0) {
+      if (kind !== 1) throw new RecordInvalid("the first record of an origin is its registration");
+      const values = abi.decode(["uint8", "bytes", "address", "bytes", "bytes32"], record);
+      if (utf8(values[1] as Bytes) === null) throw new RecordInvalid("the origin is not UTF-8");
+      keys.push({ recorded: values[3] as Bytes, addedAt: block, endedAt: null });
+      continue;
+    }
+    if (kind === 1) throw new RecordInvalid("an origin is registered once");
+    if (kind !== 2 && kind !== 3) throw new RecordInvalid("unknown kind of origin record");
+    const recorded = abi.decode(["uint8", "bytes"], record)[1] as Bytes;
+    const known = keys.find((key) => same(key.recorded, recorded));
+    if (kind === 2) {
+      if (known !== undefined) throw new RecordInvalid("a key is added once");
+      keys.push({ recorded, addedAt: block, endedAt: null });
+    } else {
+      if (known === undefined || known.endedAt !== null) throw new RecordInvalid("the ended key does not count");
+      known.endedAt = block;
+    }
+  }
+  return keys;
+}
+
+/** The log's keys that count at the registration block: registered or added by then, and not ended before. */
+export function countingLogKeys(
   log: LogSection,
   anchor: Anchor,
   histories: ProvenHistories,
   block: bigint,
   pinned: TrustRoots["log"],
-): LogKey {
+): LogKey[] {
   const { origin } = readNote(log.checkpoint, log.cosigners.length);
   if (!same(keccak(ascii(origin)), anchor.originId)) {
     throw new Refused("ORIGIN_MISMATCH", `the anchor is not of the log ${origin}`);
   }
-  const known = histories.records("LogAnchor", anchor.originId).filter((item) => item.block <= block);
-  const [registration] = known;
-  if (registration === undefined) throw new Refused("ORIGIN_NOT_REGISTERED", `${origin} was not registered by then`);
-  if (known.length > 1) throw new RecordInvalid("an origin is registered once");
-  if (abi.kindOf(registration.record) !== 1) throw new RecordInvalid("unknown kind of origin record");
-  const values = abi.decode(["uint8", "bytes", "address", "bytes", "bytes32"], registration.record);
-  if (utf8(values[1] as Bytes) === null) throw new RecordInvalid("the origin is not UTF-8");
-  const key = values[3] as Bytes;
-  if (key.length !== 33 || key[0] !== 1) {
-    throw new Refused("LOG_KEY_UNREADABLE", `${origin} is registered with an unknown kind of key`);
+  const all = keysOf(histories.records("LogAnchor", anchor.originId));
+  const registered = all[0]?.addedAt;
+  if (registered === undefined || registered > block) {
+    throw new Refused("ORIGIN_NOT_REGISTERED", `${origin} was not registered by then`);
   }
-  const found = { origin, key: key.slice(1) };
-  if (pinned !== null && (pinned.origin !== origin || pinned.verifierKey !== verifierKeyOf(found))) {
-    throw new Refused("LOG_KEY_NOT_PINNED", `another log or key is pinned than ${verifierKeyOf(found)}`);
+  const known = all
+    .filter(({ recorded }) => recorded.length === 33 && recorded[0] === 1)
+    .map((item) => ({ ...item, key: { origin, key: item.recorded.slice(1) } }));
+  const counting = known.filter(
+    ({ addedAt, endedAt }) => addedAt <= block && (endedAt === null || block <= endedAt),
+  );
+  if (!counting.length) throw new Refused("LOG_KEY_UNREADABLE", `${origin} has no key of a known kind`);
+  const isPinned = ({ key }: { key: LogKey }): boolean => pinned?.verifierKey === verifierKeyOf(key);
+  if (pinned !== null && (pinned.origin !== origin || !known.some(isPinned))) {
+    throw new Refused("LOG_KEY_NOT_PINNED", `${pinned.verifierKey} is pinned, which the log ${origin} never had`);
   }
-  return found;
+  return counting.map(({ key }) => key);
 }
 
-/** The checkpoint, whose first signature line is the log's. */
-export function verifyCheckpoint(log: LogSection, logKey: LogKey): Note {
+/** The checkpoint, whose first signature line is the log's, by one of its keys. */
+export function verifyCheckpoint(log: LogSection, keys: LogKey[]): Note {
   const note = readNote(log.checkpoint, log.cosigners.length);
   const line = note.lines[0] as Line;
-  if (line.signer !== logKey.origin || !same(line.keyId, keyIdOf(logKey))) {
-    throw new Refused("CHECKPOINT_KEY", `the first signature line is not by ${verifierKeyOf(logKey)}`);
-  }
-  if (!verifies({ suite: EDDSA, key: logKey.key }, note.body, line.value)) {
+  const named = namedKeys(keys, line.keyId).filter(({ origin }) => origin === line.signer);
+  if (!named.length) throw new Refused("CHECKPOINT_KEY", "the first signature line is by no key that counts");
+  if (signerOf(named, note.body, line.value) === undefined) {
     throw new Refused("CHECKPOINT_SIGNATURE", "the checkpoint's signature does not verify");
   }
   return note;
@@ -101,9 +135,10 @@ const INCLUSION_REASONS: Record<string, string> = {
 };
 
 /** The statement's leaf index under the checkpoint. */
-export function verifyReceipt(receipt: Bytes, statement: Bytes, logKey: LogKey, checkpoint: Head): bigint {
+export function verifyReceipt(receipt: Bytes, statement: Bytes, keys: LogKey[], checkpoint: Head): bigint {
   const { sign1, keyId, size, index, path } = readReceipt(receipt);
-  if (!same(keyId, keyIdOf(logKey))) throw new Refused("RECEIPT_KEY", "the receipt names another key");
+  const named = namedKeys(keys, keyId);
+  if (!named.length) throw new Refused("RECEIPT_KEY", "the receipt names no key that counts");
   let root: Bytes;
   try {
     root = rootFromInclusion(index, size, leafHash(statement), path);
@@ -111,7 +146,7 @@ export function verifyReceipt(receipt: Bytes, statement: Bytes, logKey: LogKey, 
     if (!(error instanceof ProofInvalid)) throw error;
     throw new Refused(INCLUSION_REASONS[error.reason] as string, `leaf ${index} of ${size}: ${error.reason}`);
   }
-  if (!verifies({ suite: EDDSA, key: logKey.key }, sigStructure(sign1.protectedBytes, root), sign1.signature)) {
+  if (signerOf(named, sigStructure(sign1.protectedBytes, root), sign1.signature) === undefined) {
     throw new Refused("RECEIPT_SIGNATURE", "the log did not sign the root that the path leads to");
   }
   if (size !== checkpoint.size) throw new Refused("RECEIPT_SIZE", `a proof for ${size}, checkpoint ${checkpoint.size}`);

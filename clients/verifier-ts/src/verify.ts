@@ -16,7 +16,7 @@ import { issuerKey, verifyStatement } from "./identity.ts";
 import { trustHeaders } from "./lineage.ts";
 import { laterNotices } from "./notices.ts";
 import { verifyPromise } from "./promise.ts";
-import { registeredLogKey, verifyCheckpoint, verifyReceipt, verifyRegistration } from "./registration.ts";
+import { countingLogKeys, verifyCheckpoint, verifyReceipt, verifyRegistration } from "./registration.ts";
 import { verifyStates } from "./state.ts";
 import type { ProvenHistories } from "./state.ts";
 import { readStatement } from "./statement.ts";
@@ -133,20 +133,20 @@ function findBlocks(bundle: Bundle, roots: TrustRoots, asOf: bigint | null): Blo
 async function checkLog(facts: Facts, checks: Checklist, roots: TrustRoots): Promise<void> {
   const { bundle } = facts;
   const log = (): LogSection => need(bundle).log;
-  const logKey = await checks.run("log_key", () => {
+  const logKeys = await checks.run("log_key", () => {
     const { registration } = need(facts.blocks);
-    return registeredLogKey(log(), need(facts.anchor), need(facts.histories), registration.number, roots.log);
+    return countingLogKeys(log(), need(facts.anchor), need(facts.histories), registration.number, roots.log);
   });
-  const checkpoint = await checks.run("checkpoint", () => verifyCheckpoint(log(), need(logKey)));
+  const checkpoint = await checks.run("checkpoint", () => verifyCheckpoint(log(), need(logKeys)));
   const cosigned = (): string => verifyCosignatures(need(checkpoint), log().cosigners, roots.witnesses);
   await checks.run("cosignatures", cosigned, String);
   const leaf = await checks.run("receipt", () => {
-    return verifyReceipt(log().receipt, need(bundle).statement, need(logKey), need(checkpoint));
+    return verifyReceipt(log().receipt, need(bundle).statement, need(logKeys), need(checkpoint));
   });
   await checks.run("registration", () => {
     verifyRegistration(need(checkpoint), log().consistency, need(facts.anchor), need(leaf));
   });
-  const promised = (): string => verifyPromise(need(bundle).promise, need(logKey), need(facts.statement).id);
+  const promised = (): string => verifyPromise(need(bundle).promise, need(logKeys), need(facts.statement).id);
   await checks.run("promise", promised, String);
 }
 

@@ -16,11 +16,31 @@ interface ILogAnchor {
     error OriginTaken(bytes32 originId);
     /// @notice The predecessor is unknown, already succeeded, or another account's.
     error PredecessorInvalid(bytes32 predecessor);
+    /// @notice Nobody registered this origin.
+    error OriginUnknown(bytes32 originId);
+    /// @notice Only the origin's controller says which keys count.
+    error NotController(bytes32 originId, address account);
+    /// @notice A successor retired the origin: it takes no further key.
+    error OriginRetired(bytes32 originId);
+    /// @notice The key counts already.
+    error LogKeyCounts(bytes32 originId, bytes logKey);
+    /// @notice The key counted and was ended: an ended key never counts again.
+    error LogKeyOver(bytes32 originId, bytes logKey);
+    /// @notice The key does not count, so it cannot be ended.
+    error LogKeyAbsent(bytes32 originId, bytes logKey);
+    /// @notice The only key that counts is not ended: add its successor first.
+    error LastLogKey(bytes32 originId);
+    /// @notice Eight keys count already.
+    error TooManyLogKeys(bytes32 originId);
 
     /// @notice `controller` alone can extend this origin from now on.
     event OriginRegistered(
         bytes32 indexed originId, address indexed controller, string origin, bytes logKey, bytes32 predecessor
     );
+    /// @notice `logKey` counts from this block on, beside those that counted before.
+    event LogKeyAdded(bytes32 indexed originId, bytes logKey);
+    /// @notice `logKey` counts up to this block and never again.
+    event LogKeyEnded(bytes32 indexed originId, bytes logKey);
     /// @notice `root` over `size` leaves extends `prevRoot` over `prevSize` leaves.
     event Anchored(bytes32 indexed originId, uint64 size, bytes32 root, uint64 prevSize, bytes32 prevRoot);
     /// @notice Nothing was anchored.
@@ -35,6 +55,15 @@ interface ILogAnchor {
     /// @param predecessor Origin id of the caller's log that this one succeeds and retires; zero: none.
     function registerOrigin(string calldata origin, bytes calldata logKey, bytes32 predecessor) external;
 
+    /// @notice Lets another key sign for the origin, beside those that count: the caller is its controller.
+    /// History record under `originId`: (uint8 2, bytes logKey). Says nothing about who holds the key.
+    /// @param logKey As in `registerOrigin`; at most eight count at a time.
+    function addLogKey(bytes32 originId, bytes calldata logKey) external;
+
+    /// @notice Ends a key for ever: what is anchored in later blocks needs another one. The caller is the
+    /// origin's controller, and another key must count. History record under `originId`: (uint8 3, bytes logKey).
+    function endLogKey(bytes32 originId, bytes calldata logKey) external;
+
     /// @notice Anchors a larger head. Never reverts: a refusal is `AnchorRefused`.
     /// @param proof RFC 9162 consistency proof from the anchored size to `size`; empty for the first head.
     function anchor(bytes32 originId, uint64 size, bytes32 root, bytes32[] calldata proof) external;
@@ -44,6 +73,9 @@ interface ILogAnchor {
 
     /// @notice Controller of an origin (zero: unknown), and whether a successor has retired it.
     function originOf(bytes32 originId) external view returns (address controller, bool retired);
+
+    /// @notice The keys that count at the end of this block, in no order; none for an unknown origin.
+    function logKeys(bytes32 originId) external view returns (bytes[] memory keys);
 
     /// @notice Whether `path` proves the leaf with hash `leafHash` at `index` of the tree of `size` leaves under
     /// `root` (RFC 9162 section 2.1.3.2). Says nothing about whether that root is anchored.

@@ -145,3 +145,30 @@ def test_one_form_only() -> None:
             decode_breach(cbor.encode(value))
     with refused(Reason.PROOF_MALFORMED):
         decode_breach(good.encode() + b"\0")
+
+
+def test_a_log_that_changed_its_key_in_between_is_held_to_its_promise() -> None:
+    new = log_private_key(2)
+    keys = [LOG, LogVerifierKey.of(ORIGIN, new.verifying_key)]
+    tree = Tree()
+    tree.extend(OTHERS)
+    for signers in ((new,), (new, LOG_KEY)):
+        note = sign_checkpoint(Checkpoint(ORIGIN, 3, tree.root()), *signers)
+        note = cosign(note, WITNESS.name, WITNESS_KEY, LOG_BY_S + 1)
+        made = prove_breach(promise(), STATEMENT.id, note, OTHERS, keys, WITNESS).encode()
+        assert verify_breach(made, keys, WITNESS).head.size == 3
+        with refused(Reason.CHECKPOINT_KEY):
+            verify_breach(made, LOG, WITNESS)
+        with refused(Reason.PROMISE_NOT_MADE):
+            verify_breach(made, keys[1], WITNESS)
+
+
+def test_a_promise_of_one_log_is_not_broken_by_the_head_of_another() -> None:
+    other = LogVerifierKey.of("log.example/other", LOG_KEY.verifying_key)
+    tree = Tree()
+    tree.extend(OTHERS)
+    note = sign_checkpoint(Checkpoint(other.name, 3, tree.root()), LOG_KEY)
+    note = cosign(note, WITNESS.name, WITNESS_KEY, LOG_BY_S + 1)
+    made = prove_breach(promise(), STATEMENT.id, note, OTHERS, [LOG, other], WITNESS).encode()
+    with refused(Reason.ORIGIN_MISMATCH):
+        verify_breach(made, [LOG, other], WITNESS)

@@ -82,6 +82,11 @@ def origin_record(block: int, key: PrivateKey, origin: str = ORIGIN) -> HistoryR
     return HistoryRecord(block, encode(types, [1, origin, bytes(20), public, bytes(32)]))
 
 
+def key_record(block: int, kind: int, key: PrivateKey) -> HistoryRecord:
+    """Kind 2: the key is added, 3: ended."""
+    return HistoryRecord(block, encode(["uint8", "bytes"], [kind, b"\x01" + key.verifying_key.public]))
+
+
 @dataclass
 class World:
     """Everything that evidence is about. Blocks are numbered; `as_of` is the newest."""

@@ -167,3 +167,40 @@ def test_keys_of_other_suites_and_shapes_are_refused() -> None:
     for text in ("", "a", "a+b+c", "a+00000000+AAAA", "a b+00000000+" + "A" * 44):
         assert reason_of(LogVerifierKey.parse, text) == "VKEY_MALFORMED"
     assert reason_of(LogVerifierKey, "name", bytes(31)) == "VKEY_MALFORMED"
+
+
+def test_a_log_that_changes_its_key_signs_with_both_and_either_is_enough() -> None:
+    new = generate(Suite.EDDSA)
+    other = LogVerifierKey.of(ORIGIN, new.verifying_key)
+    note = sign_checkpoint(HEAD, new, KEY)
+    assert [line.key_id for line in parse_note(note).signatures] == [other.key_id, VKEY.key_id]
+    assert verify_note(note, VKEY) == verify_note(note, other) == verify_note(note, [VKEY, other]) == HEAD
+    assert verify_note(sign_checkpoint(HEAD, new), [VKEY, other]) == HEAD
+    assert reason_of(verify_note, sign_checkpoint(HEAD, new), VKEY) == "NOTE_NOT_SIGNED"
+    assert reason_of(verify_note, note, []) == "NOTE_NOT_SIGNED"
+
+
+def test_a_bad_line_of_one_of_the_keys_condemns_the_note_beside_a_good_one() -> None:
+    new = generate(Suite.EDDSA)
+    keys = [VKEY, LogVerifierKey.of(ORIGIN, new.verifying_key)]
+    good, foreign = sign_checkpoint(HEAD, KEY), sign_checkpoint(Checkpoint(ORIGIN, 9, HEAD.root), new)
+    note = good + foreign.rpartition("\n\n")[2]
+    assert verify_note(note, VKEY) == HEAD
+    assert reason_of(verify_note, note, keys) == "NOTE_SIGNATURE_INVALID"
+
+
+def test_two_keys_that_share_an_id_are_told_apart_by_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    new = generate(Suite.EDDSA)
+    monkeypatch.setattr(LogVerifierKey, "key_id", property(lambda _: b"same"))
+    keys = [LogVerifierKey.of(ORIGIN, key.verifying_key) for key in (KEY, new)]
+    for order in (keys, keys[::-1]):
+        assert verify_note(sign_checkpoint(HEAD, KEY), order) == HEAD
+        assert verify_note(sign_checkpoint(HEAD, new), order) == HEAD
+    other = sign_checkpoint(HEAD, generate(Suite.EDDSA))
+    assert reason_of(verify_note, other, keys) == "NOTE_SIGNATURE_INVALID"
+
+
+def test_what_the_ledger_records_of_a_key_is_read_back() -> None:
+    assert LogVerifierKey.of_recorded(ORIGIN, VKEY.recorded) == VKEY
+    for other in (b"", VKEY.recorded[:-1], VKEY.recorded + b"\0", b"\4" + VKEY.public):
+        assert LogVerifierKey.of_recorded(ORIGIN, other) is None

@@ -110,3 +110,11 @@ def test_other_headers_are_refused_even_when_signed() -> None:
 def test_a_cut_promise_is_named() -> None:
     assert reason_of(make()[:-1]) == "COSE_TRUNCATED"
     assert reason_of(make() + b"\0") == "COSE_TRAILING_BYTES"
+
+
+def test_a_promise_by_either_key_of_a_changing_log() -> None:
+    other = LogVerifierKey.of(ORIGIN, generate(Suite.EDDSA).verifying_key)
+    for keys in ([VKEY, other], [other, VKEY]):
+        assert verify_promise(make(), keys) == verify_promise(make(), VKEY)
+    with pytest.raises(PromiseError, match="PROMISE_KEY_UNKNOWN"):
+        verify_promise(make(), [other])

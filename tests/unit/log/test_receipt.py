@@ -8,7 +8,7 @@ import pytest
 from silkledger import cbor, cose
 from silkledger.keys import Suite, generate
 from silkledger.log.checkpoint import Checkpoint, LogVerifierKey
-from silkledger.log.receipt import ReceiptError, make_receipt, parse_receipt, verify_receipt
+from silkledger.log.receipt import ReceiptError, make_receipt, parse_receipt, sign_root, verify_receipt
 from silkledger.log.tree import Tree
 
 ORIGIN = "silkledger.example/embedded"
@@ -129,3 +129,30 @@ def test_cut_and_loosely_encoded_receipts_are_named() -> None:
         parsed.protected_raw, None, parsed.signature, {396: {-1: [b"\x83\x18\x0d\x03\x80"]}}
     )
     assert reason_of(loose, ENTRIES[3]) == "COSE_NOT_DETERMINISTIC"
+
+
+def test_a_receipt_by_either_key_of_a_changing_log() -> None:
+    new = generate(Suite.EDDSA)
+    keys = [VKEY, LogVerifierKey.of(ORIGIN, new.verifying_key)]
+    made = make_receipt(
+        new, origin=ORIGIN, size=13, index=3, path=TREE.inclusion_path(3, 13), root=TREE.root(13)
+    )
+    for raw in (receipt(3), made):
+        assert verify_receipt(raw, ENTRIES[3], keys, head()).index == 3
+    with pytest.raises(ReceiptError, match="RECEIPT_KEY_UNKNOWN"):
+        verify_receipt(made, ENTRIES[3], VKEY)
+    with pytest.raises(ReceiptError, match="RECEIPT_KEY_UNKNOWN"):
+        verify_receipt(made, ENTRIES[3], [])
+    with pytest.raises(ReceiptError, match="RECEIPT_SIGNATURE_INVALID"):
+        verify_receipt(made, ENTRIES[4], keys)
+
+
+def test_one_signature_of_a_root_serves_every_leaf_under_it() -> None:
+    kept = sign_root(KEY, origin=ORIGIN, root=TREE.root(13))
+    for index in range(13):
+        raw = kept.receipt(13, index, TREE.inclusion_path(index, 13))
+        assert raw == receipt(index)
+        assert verify_receipt(raw, ENTRIES[index], VKEY, head()).index == index
+    assert (
+        reason_of(kept.receipt(12, 3, TREE.inclusion_path(3, 12)), ENTRIES[3]) == "RECEIPT_SIGNATURE_INVALID"
+    )

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from silkledger.log.checkpoint import verify_note
+from silkledger.keys import Suite, generate
+from silkledger.log.checkpoint import LogVerifierKey, verify_note
 from silkledger.log.tiles import Bundle, Tile, bundles_between, decode_bundle, node_in_tile, tile_of
 from silkledger.log.tree import hash_ranges, inclusion_ranges, leaf_hash, verify_inclusion
 from silkledger.mirror.directory import MirrorDirectory
@@ -194,3 +195,21 @@ async def test_any_web_server_serves_it_and_a_client_proves_an_entry_from_tiles_
         )
         verify_inclusion(612, checkpoint.size, leaf_hash(entry), path, checkpoint.root)
         server.shutdown()
+
+
+async def test_a_mirror_goes_on_while_the_log_changes_its_key(mirror: MirrorDirectory) -> None:
+    log = MemoryLog(3)
+    new = generate(Suite.EDDSA)
+    keys = [log.vkey, LogVerifierKey.of(log.vkey.name, new.verifying_key)]
+    await extend(mirror, log, log.vkey)
+    log.grow(2)
+    log.signers = [new, log.key]
+    assert (await extend(mirror, log, log.vkey)).checkpoint.size == 5
+    log.grow(2)
+    log.signers = [new]
+    assert await refusal(mirror, log) == "NOTE_NOT_SIGNED"
+    assert (await extend(mirror, log, keys)).checkpoint.size == 7
+    assert verify_mirror(mirror, keys).checkpoint.size == 7
+    with pytest.raises(MirrorError) as refused:
+        verify_mirror(mirror, log.vkey)
+    assert refused.value.reason == "NOTE_NOT_SIGNED"

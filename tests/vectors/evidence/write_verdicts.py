@@ -23,6 +23,7 @@ from tests.vectors.evidence.verdict_cases import (
     form,
     issuer,
     log,
+    log_keys,
     manifest,
     sealed,
     shapes,
@@ -37,6 +38,7 @@ def cases() -> Iterator[Case]:
     return chain(
         form.cases(),
         log.cases(),
+        log_keys.cases(),
         issuer.cases(),
         sealed.cases(),
         shapes.cases(),
