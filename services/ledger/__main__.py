@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import AsyncExitStack
 
+from services.ledger.log_keys.signing import check_log_keys, load_log_keys
 from services.ledger.settings import LedgerSettings
 from services.ledger.worker import Parts, assemble
 from silkledger.evm.contracts import ContractMismatch, Network, load_network
@@ -13,7 +14,7 @@ from silkledger.evm.engines import EngineProfile, profile_named
 from silkledger.evm.lane_signer import lane_signer
 from silkledger.evm.node_setup import open_node
 from silkledger.evm.port import Node, NodeError
-from silkledger.keys import KeyFileError, load_key
+from silkledger.keys import KeyFileError
 from silkledger.runtime.db import Database, DatabaseInUse, DatabaseUrlRefused
 from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.server import run, serve
@@ -50,7 +51,7 @@ async def main() -> None:
     settings = read_settings(LedgerSettings, os.environ)
     profile = profile_named(settings.engine)
     warn_of_development(settings, profile)
-    log_key = load_key(settings.log_key_file)
+    log_keys = load_log_keys(settings.origin, settings.log_key_file, settings.further_log_key_files)
     async with AsyncExitStack() as stack:
         signer = await stack.enter_async_context(lane_signer(settings))
         database = await Database.open(settings.database_url)
@@ -60,7 +61,8 @@ async def main() -> None:
         stack.push_async_callback(node.close)
         await migrate_open(database, MIGRATIONS)
         network = await network_of(node, settings)
-        parts = Parts(settings, database, node, profile, network, signer, log_key, metrics)
+        await check_log_keys(node, network, log_keys)
+        parts = Parts(settings, database, node, profile, network, signer, log_keys, metrics)
         service = assemble(parts)
         stack.callback(service.close)
         await serve(settings, service.services, service.workers, service.checks, metrics)

@@ -11,6 +11,7 @@ import grpc
 from services.ledger.errors import FieldRefused
 from services.ledger.events.hub import Hub
 from services.ledger.events.subscription import Subscription
+from services.ledger.log_keys.changes import ADD, END, KeyChanges
 from services.ledger.proofs.evidence import EvidenceDesk
 from services.ledger.proofs.log_reads import LogReads
 from services.ledger.relay.relay import Relay
@@ -24,7 +25,6 @@ from silkledger.evm.calls import SignedCall
 from silkledger.evm.engines import EngineProfile
 from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.ledger.v1 import ledger_pb2_grpc
-from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.runtime.auth import caller
 from silkledger.runtime.errors import ServiceError
 from silkledger.runtime.idempotency import fingerprint_of
@@ -49,6 +49,7 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         verifier: Verifier,
         evidence: EvidenceDesk,
         relay: Relay,
+        key_changes: KeyChanges,
         hub: Hub,
         profile: EngineProfile,
     ) -> None:
@@ -57,6 +58,7 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         self._verifier = verifier
         self._evidence = evidence
         self._relay = relay
+        self._key_changes = key_changes
         self._hub = hub
         self._profile = profile
 
@@ -203,6 +205,23 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         standing = await self._relay.get(Address(request.actor), request.request_id)
         return chain.GetCallResponse(status=messages.call_status(standing))
 
+    async def AddLogKey(self, request: pb.AddLogKeyRequest, context: Context) -> pb.AddLogKeyResponse:
+        await self._key_changes.change(
+            caller(), ADD, Request(request.request_id, fingerprint_of(request)), request.verifier_key
+        )
+        return pb.AddLogKeyResponse()
+
+    async def EndLogKey(self, request: pb.EndLogKeyRequest, context: Context) -> pb.EndLogKeyResponse:
+        await self._key_changes.change(
+            caller(), END, Request(request.request_id, fingerprint_of(request)), request.verifier_key
+        )
+        return pb.EndLogKeyResponse()
+
+    async def ListLogKeys(self, request: pb.ListLogKeysRequest, context: Context) -> pb.ListLogKeysResponse:
+        found = await self._key_changes.listed(caller())
+        final = self._ledger.follower.final.number
+        return pb.ListLogKeysResponse(keys=[messages.log_key(one) for one in found], final_block=final)
+
     async def Subscribe(  # type: ignore[override] # the items come encoded
         self, requests: AsyncIterator[pb.SubscribeRequest], context: Context
     ) -> AsyncIterator[bytes]:
@@ -222,7 +241,8 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         ledger, network = self._ledger, self._ledger.network
         return pb.GetNetworkResponse(
             origin=ledger.settings.origin,
-            log_verifier_key=str(LogVerifierKey.of(ledger.settings.origin, ledger.log_key.verifying_key)),
+            log_verifier_key=str(ledger.log_keys.verifier_keys[0]),
+            log_verifier_keys=[str(key) for key in ledger.log_keys.usable],
             chain_id=network.chain_id,
             genesis_hash=bytes(network.genesis_hash),
             directory=bytes(network.directory),

@@ -14,8 +14,12 @@ class LedgerSettings(ServerSettings, ChainSettings, LaneSettings):
 
     # The log's name, e.g. `silkledger.example/embedded`: in checkpoints, promises and on chain. Never reused.
     origin: str
-    # PEM of the log's Ed25519 key.
+    # PEM of the log's Ed25519 key: it signs promises, and checkpoints first. Like the further ones it must
+    # count on chain (docs/formats/checkpoint.md), or the service does not start.
     log_key_file: Path
+    # PEMs, with commas between, of further keys of the log, which sign every checkpoint too: while it changes
+    # its key.
+    further_log_key_files: tuple[str, ...] = ()
     # Longest time from accepted to logged that a promise names, seconds. A breach of it is provable.
     promise_within_s: int = 60
     # How long the sequencer gathers before it makes a batch, milliseconds.

@@ -54,6 +54,11 @@ checkpoint = Table(
     Column("root", LargeBinary(32), nullable=False),
     Column("note", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column(
+        "signatures",
+        LargeBinary,
+        comment="of receipts under this head: key id and signature over the root, for each key",
+    ),
 )
 
 # Signed calls that were taken for relay. What became of each is in the chain's projections.
@@ -88,6 +93,9 @@ class CheckpointRow:
     tree_size: int
     root: bytes
     note: str
+    """Signed by each of the log's keys that counted."""
+    signatures: bytes = b""
+    """Of receipts: for each of those keys its id and its signature over the root. Empty: none was kept."""
 
 
 async def load_tiles(
@@ -113,34 +121,47 @@ async def leaf_count(connection: AsyncConnection) -> int:
     return 0 if last is None else int(last.first_leaf) + int(last.width)
 
 
+_CHECKPOINT: Final = (checkpoint.c.tree_size, checkpoint.c.root, checkpoint.c.note, checkpoint.c.signatures)
+
+
+def _checkpoint_row(size: int, root: bytes, note: str, signatures: bytes | None) -> CheckpointRow:
+    return CheckpointRow(size, bytes(root), note, bytes(signatures or b""))
+
+
 async def insert_checkpoint(connection: AsyncConnection, row: CheckpointRow, created_ms: int) -> None:
     await connection.execute(
         insert(checkpoint),
-        {"tree_size": row.tree_size, "root": row.root, "note": row.note, "created_ms": created_ms},
+        {
+            "tree_size": row.tree_size,
+            "root": row.root,
+            "note": row.note,
+            "created_ms": created_ms,
+            "signatures": row.signatures,
+        },
     )
 
 
 async def checkpoint_at(connection: AsyncConnection, tree_size: int | None = None) -> CheckpointRow | None:
     """The checkpoint of exactly this size; None asks for the latest."""
-    query = select(checkpoint.c.tree_size, checkpoint.c.root, checkpoint.c.note)
+    query = select(*_CHECKPOINT)
     if tree_size is None:
         query = query.order_by(checkpoint.c.tree_size.desc()).limit(1)
     else:
         query = query.where(checkpoint.c.tree_size == tree_size)
     row = (await connection.execute(query)).first()
-    return None if row is None else CheckpointRow(row.tree_size, bytes(row.root), row.note)
+    return None if row is None else _checkpoint_row(*row)
 
 
 async def first_checkpoint_covering(connection: AsyncConnection, leaf_index: int) -> CheckpointRow | None:
     """The earliest checkpoint whose tree holds the leaf."""
     query = (
-        select(checkpoint.c.tree_size, checkpoint.c.root, checkpoint.c.note)
+        select(*_CHECKPOINT)
         .where(checkpoint.c.tree_size > leaf_index)
         .order_by(checkpoint.c.tree_size)
         .limit(1)
     )
     row = (await connection.execute(query)).first()
-    return None if row is None else CheckpointRow(row.tree_size, bytes(row.root), row.note)
+    return None if row is None else _checkpoint_row(*row)
 
 
 async def insert_undocumented(connection: AsyncConnection, manifests: Sequence[bytes]) -> None:

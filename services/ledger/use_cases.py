@@ -20,7 +20,8 @@ from services.ledger import storage
 from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
 from services.ledger.admission.admission import Admission, Admitted
 from services.ledger.domain import Anchored, Stage, may_read_entry, stage_of
-from services.ledger.errors import ChainNotFollowed, FieldRefused, StatementNotFound
+from services.ledger.errors import ChainNotFollowed, FieldRefused, LogHalted, StatementNotFound
+from services.ledger.log_keys.signing import LogKeys, NoKeyCounts
 from services.ledger.sequencing.queue import Queue
 from services.ledger.settings import LedgerSettings
 from services.ledger.storage import EntryRow, Place, Search
@@ -83,7 +84,7 @@ class Ledger:
     follower: Follower
     admission: Admission
     acceptance: Acceptance
-    log_key: PrivateKey
+    log_keys: LogKeys
     queue: Queue
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
@@ -164,7 +165,7 @@ class Ledger:
         accepted_ms = self.clock_ms()
         log_by_ms = accepted_ms + self.settings.promise_within_s * 1000
         promise = make_promise(  # (4)
-            self.log_key,
+            self._promising(),
             origin=self.settings.origin,
             statement_ids=[StatementId(item) for item in ids],
             accepted_at_ms=accepted_ms,
@@ -191,6 +192,13 @@ class Ledger:
             leaf_length(DocumentType(checked.types[0])),
         )
         return await self.acceptance.accept(candidate)  # (5)
+
+    def _promising(self) -> PrivateKey:
+        """Raises: LogHalted."""
+        try:
+            return self.log_keys.current
+        except NoKeyCounts as error:
+            raise LogHalted(str(error)) from None
 
     async def statement(self, caller: Caller, statement_id: bytes) -> StatementView:
         """One statement. Raises: StatementNotFound."""

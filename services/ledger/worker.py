@@ -19,6 +19,8 @@ from services.ledger.capturing.validators import ValidatorProofs
 from services.ledger.events.streams import event_streams
 from services.ledger.grpc_api import LedgerApi
 from services.ledger.index.known import KnownStatements
+from services.ledger.log_keys.changes import KeyChanges, key_builders
+from services.ledger.log_keys.signing import KeyWatch, LogKeys
 from services.ledger.proofs.evidence import EvidenceDesk
 from services.ledger.proofs.log_reads import LogReads
 from services.ledger.relay.relay import Relay, relay_builders
@@ -42,8 +44,6 @@ from silkledger.evm.lane_signer import lane_limits
 from silkledger.evm.node_setup import node_checks, seals_of, trust_roots_of
 from silkledger.evm.port import Node
 from silkledger.evm.signer import Signer
-from silkledger.keys import PrivateKey
-from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.projections.anchors import AnchorsProjector
 from silkledger.projections.calls import CallsProjector
 from silkledger.projections.histories import HistoriesProjector
@@ -67,7 +67,7 @@ class Parts:
     profile: EngineProfile
     network: Network
     signer: Signer
-    log_key: PrivateKey
+    log_keys: LogKeys
     metrics: Metrics
 
 
@@ -92,7 +92,6 @@ def replay_settings(parts: Parts) -> ReplaySettings:
     """What a replay of this service is told: its own database, its own nodes and trust roots, no key."""
     settings, network = parts.settings, parts.network
     roots = settings.trust_roots_file
-    vkey = LogVerifierKey.of(settings.origin, parts.log_key.verifying_key)
     job = {
         "network": {
             "chain_id": network.chain_id,
@@ -102,7 +101,7 @@ def replay_settings(parts: Parts) -> ReplaySettings:
         },
         "engine": parts.profile.name,
         "origin": settings.origin,
-        "log_verifier_key": str(vkey),
+        "log_verifier_key": str(parts.log_keys.verifier_keys[0]),
         "node_url": settings.node_url,
         "node_agreement": settings.node_agreement,
         "trust_roots": None if roots is None else roots.read_text("utf-8"),
@@ -132,9 +131,8 @@ def assemble(parts: Parts) -> Assembled:
         (HistoriesProjector(), AnchorsProjector(), CallsProjector()),
         seals=seals_of(settings, profile, database, parts.node),
     )
-    anchors = AnchorBuilders(
-        parts.network, settings.origin, LogVerifierKey.of(settings.origin, parts.log_key.verifying_key)
-    )
+    log_keys = parts.log_keys
+    anchors = AnchorBuilders(parts.network, settings.origin, log_keys.verifier_keys[0])
     anchor_due = asyncio.Event()
     lane = Lane(
         database,
@@ -142,7 +140,11 @@ def assemble(parts: Parts) -> Assembled:
         profile,
         parts.network,
         parts.signer,
-        {**anchors.builders(), **relay_builders(parts.network)},
+        {
+            **anchors.builders(),
+            **relay_builders(parts.network),
+            **key_builders(parts.network, settings.origin),
+        },
         limits=lane_limits(settings, settings.mode),
         noted=anchor_due.set,
     )
@@ -157,8 +159,7 @@ def assemble(parts: Parts) -> Assembled:
     sequencer = Sequencer(
         database,
         queue,
-        settings.origin,
-        parts.log_key,
+        log_keys,
         limits,
         caught_up,
         known,
@@ -168,7 +169,7 @@ def assemble(parts: Parts) -> Assembled:
     checker = SignatureChecker(settings.verify_processes)
     admission = Admission(database, Issuers(), checker)
     acceptance = Acceptance(database, queue, known)
-    ledger = Ledger(settings, database, parts.network, follower, admission, acceptance, parts.log_key, queue)
+    ledger = Ledger(settings, database, parts.network, follower, admission, acceptance, log_keys, queue)
     interval_s = settings.anchor_interval_ms / 1000
     anchoring = Anchoring(database, lane, anchors, interval_s, leadership, anchor_due)
     witnessing = Witnessing(
@@ -192,8 +193,16 @@ def assemble(parts: Parts) -> Assembled:
         settings, database, parts.network, profile.header_kind, follower, messages.event_wire
     )
     api = LedgerApi(
-        ledger, reads, Verifier(ledger, profile), evidence, Relay(ledger, lane), streams.hub, profile
+        ledger,
+        reads,
+        Verifier(ledger, profile),
+        evidence,
+        Relay(ledger, lane),
+        KeyChanges(ledger, lane, log_keys),
+        streams.hub,
+        profile,
     )
+    watch = KeyWatch(database, log_keys)
 
     async def run_lane(stop: asyncio.Event) -> None:
         """Once the chain is followed: of what another life has sent, an older database learns there."""
@@ -214,6 +223,7 @@ def assemble(parts: Parts) -> Assembled:
         "sequencer": sequencer.run,
         "anchoring": anchoring.run,
         "witnessing": witnessing.run,
+        "log_keys": watch.run,
         "evidence": evidence.run,
         "capturing": capturing.run,
         "verifiers": checker.run,
@@ -240,6 +250,7 @@ def assemble(parts: Parts) -> Assembled:
             "node": follower.health,
             "lane": lane.health,
             "log": sequencer.health,
+            "log_keys": watch.health,
             **node_checks(parts.node),
             "events": streams.reader.health,
         },

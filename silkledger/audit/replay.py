@@ -27,8 +27,8 @@ from silkledger.audit.vault import TermsReader, audit_vault, opened_payments
 from silkledger.audit.work import WorkStore
 from silkledger.audit.workers import ALL_CORES, ChainSource, Workers
 from silkledger.evidence.bundle import Contract
-from silkledger.evidence.registration import readable_keys
 from silkledger.evidence.reasons import Reason
+from silkledger.evidence.registration import readable_keys
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile

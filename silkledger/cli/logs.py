@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from silkledger.cli import log_key_changes
 from silkledger.cli.context import (
     DEFAULT_DATA,
     AsOption,
@@ -44,6 +45,9 @@ OfflineLogKeyOption = Annotated[
         help="Verifier key of the log; again for each key that it had. Default: the one in network.json.",
     ),
 ]
+
+
+app.add_typer(log_key_changes.app, name="key")
 
 
 @app.callback()

@@ -167,6 +167,23 @@ class LedgerClient:
         )
         return response
 
+    async def log_keys(self) -> pb.ListLogKeysResponse:
+        """Every key that the log ever had, in the order of its history. For the operator and auditors."""
+        response: pb.ListLogKeysResponse = await self._connection.call(
+            self._stub.ListLogKeys, pb.ListLogKeysRequest()
+        )
+        return response
+
+    async def add_log_key(self, verifier_key: str, *, request_id: str | None = None) -> None:
+        """As the operator. Returns when the change is on its way, not when it is on chain."""
+        request = pb.AddLogKeyRequest(request_id=request_id or str(uuid.uuid4()), verifier_key=verifier_key)
+        await self._connection.call(self._stub.AddLogKey, request)
+
+    async def end_log_key(self, verifier_key: str, *, request_id: str | None = None) -> None:
+        """As the operator. Returns when the change is on its way, not when it is on chain."""
+        request = pb.EndLogKeyRequest(request_id=request_id or str(uuid.uuid4()), verifier_key=verifier_key)
+        await self._connection.call(self._stub.EndLogKey, request)
+
     async def relay(self, call: chain.SignedCall, *, request_id: str | None = None) -> chain.CallStatus:
         request = chain.RelayCallRequest(request_id=request_id or str(uuid.uuid4()), call=call)
         response: chain.RelayCallResponse = await self._connection.call(self._stub.RelayCall, request)

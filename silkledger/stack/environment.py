@@ -71,6 +71,8 @@ class Environments:
             **self._lane("ledger"),
             "SILKLEDGER_ORIGIN": self._network.origin,
             "SILKLEDGER_LOG_KEY_FILE": str(log_key),
+            # While the log changes its key, its further keys lie beside it.
+            "SILKLEDGER_FURTHER_LOG_KEY_FILES": ",".join(map(str, sorted(folder.glob("log-*.pem")))),
             # A laptop's trickle of statements is checked faster than processes for it would start.
             "SILKLEDGER_VERIFY_PROCESSES": "0",
             "SILKLEDGER_REPLAY_DIRECTORY": str(folder / "replays"),

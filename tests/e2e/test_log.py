@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from silkledger.chain.v1 import chain_pb2 as chain
+from silkledger.cli.exit_codes import ExitCode
 from silkledger.client.signing import sign_document, statement_id
 from silkledger.values import Digest, DocumentType
 from tests.support.embedded_stack import ROOT
@@ -80,3 +81,19 @@ async def test_a_lost_database_comes_back_from_an_auditors_mirror(world: World, 
         found = await ledger.wait_for_stage(ids, chain.EVIDENCE_STAGE_FINAL)
     assert {bytes(item.statement_id) for item in found} == {bytes(item) for item in ids}
     assert await command(world, "mirror", str(mirror)) == (0, mirrored | {"old_size": size})
+
+
+async def test_the_operator_adds_a_key_and_ends_it_by_the_command_line(world: World, tmp_path: Path) -> None:
+    old = world.session("customs-cn").network_file.log_verifier_key
+    code, made = await command(world, "key", "new", str(tmp_path / "new.pem"))
+    new = made["verifier_key"]
+    assert code == 0 and (tmp_path / "new.pem").stat().st_mode & 0o777 == 0o600
+    code, added = await command(world, "key", "add", new)
+    assert (code, added["verifier_key"], added["signs"]) == (0, new, False)
+    code, refused = await command(world, "key", "end", old)
+    assert code == ExitCode.REFUSED and "LOG_KEY_IN_USE" in json.dumps(refused)
+    code, ended = await command(world, "key", "end", new)
+    assert code == 0 and ended["ended_block"] > added["added_block"]
+    code, after = await command(world, "key", "list")
+    listed = [(key["verifier_key"], key["signs"], key["ended_block"]) for key in after["keys"]]
+    assert (code, listed) == (0, [(old, True, None), (new, False, ended["ended_block"])])

@@ -137,7 +137,7 @@ class EvidenceDesk:
             digest=_digest(statement, document),
             origin=self._ledger.settings.origin,
             leaf_index=view.entry.leaf_index,
-            log=LogSection(receipt.checkpoint.encode(), receipt.receipt, None, receipt.cosigners),
+            log=LogSection(receipt.shown.encode(), receipt.receipt, None, receipt.cosigners),
             anchor_block=view.anchor.block.number,
             as_of=number,
             relying=(relying,),

@@ -9,16 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ledger import storage
 from services.ledger.domain import may_read_entry
 from services.ledger.errors import FieldRefused, LogHalted, NotLoggedYet, StatementNotFound
+from services.ledger.log_keys.signing import NoKeyCounts, recorded, with_one_line
 from services.ledger.sequencing.log_tree import consistency_path, inclusion_path
 from services.ledger.storage import CheckpointRow, EntryRow
 from services.ledger.use_cases import Ledger
 from services.ledger.witnessing.cosignatures import cosignatures
-from silkledger.log.receipt import make_receipt
+from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.log.tree import ProofInvalid
-from silkledger.projections.anchors import first_covering
+from silkledger.projections.anchors import AnchorRow, first_covering
 from silkledger.runtime.auth import Caller
 from silkledger.runtime.errors import Forbidden
-from silkledger.values import MerkleRoot
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class Receipt:
 
     receipt: bytes
     checkpoint: str
+    """With the lines of all keys that the log signed it with."""
+    shown: str
+    """With the line of the receipt's key alone, and those of the cosigners: as evidence shows it."""
     cosigners: tuple[str, ...]
     """Verifier keys of the witnesses, in the order of their lines in the checkpoint."""
     leaf_index: int
@@ -69,27 +72,41 @@ class LogReads:
             raise LogHalted(self._ledger.queue.halted)
         if row.leaf_index is None:
             raise NotLoggedYet
-        head = await self._covering(connection, row.leaf_index)
+        anchor = await first_covering(connection, self._ledger.origin_id, row.leaf_index)
+        head = await self._covering(connection, row.leaf_index, anchor)
+        counting = None if anchor is None else await self._counting(connection, anchor.block_number)
         path = await inclusion_path(connection, row.leaf_index, head.tree_size)
-        receipt = make_receipt(
-            self._ledger.log_key,
-            origin=self._ledger.settings.origin,
-            size=head.tree_size,
-            index=row.leaf_index,
-            path=path,
-            root=MerkleRoot(head.root),
-        )
+        try:
+            signature, note = self._ledger.log_keys.proof_of(head, counting)
+        except NoKeyCounts as error:
+            raise LogHalted(str(error)) from None
         lines = await cosignatures(connection, head.tree_size)
-        checkpoint = head.note + "".join(lines.values())
-        return Receipt(receipt, checkpoint, tuple(lines), row.leaf_index, head.tree_size)
+        cosigned = "".join(lines.values())
+        return Receipt(
+            receipt=signature.receipt(head.tree_size, row.leaf_index, path),
+            checkpoint=note + cosigned,
+            shown=with_one_line(note, signature.key_id, self._ledger.settings.origin) + cosigned,
+            cosigners=tuple(lines),
+            leaf_index=row.leaf_index,
+            tree_size=head.tree_size,
+        )
 
-    async def _covering(self, connection: AsyncConnection, leaf_index: int) -> CheckpointRow:
-        anchor = await first_covering(connection, self._ledger.origin_id, leaf_index)
+    async def _covering(
+        self, connection: AsyncConnection, leaf_index: int, anchor: AnchorRow | None
+    ) -> CheckpointRow:
         head = None if anchor is None else await storage.checkpoint_at(connection, anchor.size)
         head = head or await storage.first_checkpoint_covering(connection, leaf_index)
         if head is None:
             raise NotLoggedYet
         return head
+
+    async def _counting(self, connection: AsyncConnection, block: int) -> list[LogVerifierKey]:
+        """The log's keys that count for what was anchored in `block`."""
+        origin = self._ledger.settings.origin
+        history = await recorded(connection, origin)
+        keys = () if history is None else history.counting(block)
+        found = (LogVerifierKey.of_recorded(origin, key) for key in keys)
+        return [key for key in found if key is not None]
 
     async def inclusion(self, leaf_index: int, tree_size: int) -> list[bytes]:
         """RFC 9162 inclusion path. Raises: FieldRefused TREE_SIZE_UNKNOWN."""

@@ -14,14 +14,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from services.ledger.__main__ import MIGRATIONS, network_of
+from services.ledger.log_keys.signing import load_log_keys
 from services.ledger.restore.restore import Restored, RestoreRefused, Restoring
 from services.ledger.settings import LedgerSettings
 from silkledger.evm.contracts import ContractMismatch
 from silkledger.evm.engines import profile_named
+from silkledger.evm.log_keys import counting_log_keys
 from silkledger.evm.node_setup import open_node
 from silkledger.evm.port import NodeError
-from silkledger.keys import KeyFileError, load_key
-from silkledger.log.checkpoint import LogVerifierKey, NoteError, verify_note
+from silkledger.keys import KeyFileError
+from silkledger.log.checkpoint import NoteError, verify_note
 from silkledger.mirror.directory import MirrorDirectory
 from silkledger.mirror.errors import MirrorError
 from silkledger.runtime.db import Database, DatabaseInUse, DatabaseUrlRefused
@@ -34,15 +36,16 @@ from silkledger.values import ValueShapeError
 async def restore(mirror: Path, checkpoints: Sequence[Path]) -> Restored:
     """To a restored database. Raises: RestoreRefused, MirrorError, NoteError, else as a start."""
     settings = read_settings(LedgerSettings, os.environ)
-    key = LogVerifierKey.of(settings.origin, load_key(settings.log_key_file).verifying_key)
-    witnessed = [verify_note(path.read_text(encoding="utf-8"), key) for path in checkpoints]
+    own = load_log_keys(settings.origin, settings.log_key_file, settings.further_log_key_files).verifier_keys
     node = open_node(settings, profile_named(settings.engine))
     try:
         network = await network_of(node, settings)
+        keys = (*own, *await counting_log_keys(node, network, settings.origin))
+        witnessed = [verify_note(path.read_text(encoding="utf-8"), keys) for path in checkpoints]
         database = await Database.open(settings.database_url)
         try:
             await migrate_open(database, MIGRATIONS)
-            return await Restoring(database, node, network, key).run(MirrorDirectory(mirror), witnessed)
+            return await Restoring(database, node, network, keys).run(MirrorDirectory(mirror), witnessed)
         finally:
             await database.close()
     finally:

@@ -27,7 +27,7 @@ from services.ledger.storage import CheckpointRow
 from silkledger.evm.contracts import Network, view
 from silkledger.evm.port import Node
 from silkledger.evm.tables import LANE
-from silkledger.log.checkpoint import Checkpoint, LogVerifierKey
+from silkledger.log.checkpoint import Checkpoint, LogKeys
 from silkledger.log.index import manifest_records, statement_records
 from silkledger.log.tiles import node_in_tile, tile_of
 from silkledger.log.tree import EMPTY_ROOT, leaf_hash, root_of
@@ -63,25 +63,26 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Restoring:
-    """One log, stopped: its database, its key, and the chain that anchored it."""
+    """One log, stopped: its database, its keys, and the chain that anchored it."""
 
     database: Database
     node: Node
     network: Network
-    log_key: LogVerifierKey
+    log_keys: LogKeys
 
     async def run(self, mirror: MirrorDirectory, witnessed: Sequence[Checkpoint] = ()) -> Restored:
         """Bring the database up to the mirror, all or nothing.
 
-        1. the mirror is a whole log of this key; 2. it holds the anchored head, and 3. every checkpoint that
-        somebody else holds (`witnessed`); 4. the database is a shorter state of the same log; 5. its missing
-        entries, nodes and the mirror's checkpoint are written; 6. the lanes go on at the chain's nonces.
+        1. the mirror is a whole log of these keys; 2. it holds the anchored head, and 3. every checkpoint
+        that somebody else holds (`witnessed`); 4. the database is a shorter state of the same log; 5. its
+        missing entries, nodes and the mirror's checkpoint are written; 6. the lanes go on at the chain's
+        nonces.
 
         Raises:
             MirrorError, RestoreRefused: nothing was written. NodeError.
         """
         # (1)
-        head = verify_mirror(mirror, self.log_key).checkpoint
+        head = verify_mirror(mirror, self.log_keys).checkpoint
         root_at = _roots(mirror, head.size)
         # (2)
         identifier = origin_id(head.origin)

@@ -65,8 +65,7 @@ class AnchorBuilders:
         """`registerOrigin` with the C2SP key of the log. Raises: NothingToDo."""
         if await self.registered(conn):
             raise NothingToDo("the origin is registered")
-        key = bytes((self.log_key.key_type,)) + self.log_key.public
-        data = encode_call(CONTRACT, "registerOrigin", (self.origin, key, NO_PREDECESSOR))
+        data = encode_call(CONTRACT, "registerOrigin", (self.origin, self.log_key.recorded, NO_PREDECESSOR))
         return CallSpec(self.network.address(CONTRACT), data, REGISTER_GAS)
 
     async def anchor(self, conn: AsyncConnection, payload: bytes) -> CallSpec:

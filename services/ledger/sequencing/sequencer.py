@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ledger import storage
 from services.ledger.index.known import KnownStatements
 from services.ledger.index.merging import Merging, add_segment
+from services.ledger.log_keys.signing import LogKeys, NoKeyCounts
 from services.ledger.sequencing import bulk
 from services.ledger.sequencing.batch import Batch, make_batch
 from services.ledger.sequencing.leadership import Leadership
@@ -28,8 +29,6 @@ from services.ledger.sequencing.log_tree import Nodes, append_batch, check_exten
 from services.ledger.sequencing.pending import waiting_calls, waiting_items
 from services.ledger.sequencing.queue import Queue
 from services.ledger.storage import CheckpointRow
-from silkledger.keys import PrivateKey
-from silkledger.log.checkpoint import Checkpoint, sign_checkpoint
 from silkledger.log.tree import EMPTY_ROOT, ProofInvalid
 from silkledger.projections.anchors import anchored_head, rewritten
 from silkledger.registry.histories import origin_id
@@ -37,7 +36,6 @@ from silkledger.runtime.db import SQLITE, Database
 from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.runtime.lease import LeaseLost
 from silkledger.runtime.telemetry import logger
-from silkledger.values import MerkleRoot
 
 IDLE_POLL_S: Final = 1.0
 """How often to look whether there is something to do that nobody in this process knows of."""
@@ -76,8 +74,7 @@ class Sequencer:
         self,
         database: Database,
         queue: Queue,
-        origin: str,
-        log_key: PrivateKey,
+        log_keys: LogKeys,
         limits: SequencingLimits,
         caught_up: Callable[[], Awaitable[bool]],
         known: KnownStatements | None = None,
@@ -87,12 +84,12 @@ class Sequencer:
         """`published` is called after the commit of each batch that grew the log."""
         self._database = database
         self._queue = queue
-        self._origin = origin
-        self._log_key = log_key
+        self._origin = log_keys.origin
+        self._log_keys = log_keys
         self._limits = limits
         self._caught_up = caught_up
         self._known = known or KnownStatements()
-        self._leadership = leadership or Leadership(database, origin)
+        self._leadership = leadership or Leadership(database, log_keys.origin)
         self._published = published
         self._epoch: int | None = None
         self._merging = Merging(database, self._leadership.writing)
@@ -285,9 +282,13 @@ class Sequencer:
         return True
 
     async def _publish(self, connection: AsyncConnection, size: int, root: bytes) -> CheckpointRow:
-        note = sign_checkpoint(Checkpoint(self._origin, size, MerkleRoot(root)), self._log_key)
+        """Raises: LogInconsistent, when every key was ended."""
+        await self._log_keys.look(connection)
+        try:
+            row = self._log_keys.checkpoint(size, root)
+        except NoKeyCounts as error:
+            raise LogInconsistent(str(error)) from None
         reach(Failpoint.SIGN_CHECKPOINT)
-        row = CheckpointRow(size, root, note)
         await storage.insert_checkpoint(connection, row, time.time_ns() // 1_000_000)
         return row
 

@@ -10,6 +10,7 @@ from services.ledger.domain import Anchored
 from services.ledger.events import cursor as events
 from services.ledger.events.arguments import arguments_json
 from services.ledger.events.wishes import filter_of
+from services.ledger.log_keys.changes import KeyStanding
 from services.ledger.relay.relay import CallStanding
 from services.ledger.use_cases import Registration, StatementView
 from silkledger.chain.v1 import chain_pb2 as chain
@@ -30,6 +31,16 @@ def timestamp(ms: int) -> Timestamp:
 
 def block(ref: BlockRef) -> chain.BlockRef:
     return chain.BlockRef(number=ref.number, hash=bytes(ref.hash), time=timestamp(ref.time * 1000))
+
+
+def log_key(standing: KeyStanding) -> pb.LogKey:
+    key = standing.key
+    return pb.LogKey(
+        verifier_key=standing.verifier_key,
+        added_block=key.added_at,
+        ended_block=key.ended_at,
+        signs=standing.signs,
+    )
 
 
 def registration(accepted: Registration) -> bytes:

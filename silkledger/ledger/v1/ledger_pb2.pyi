@@ -1119,6 +1119,159 @@ class SubscribeResponse(_message.Message):
 Global___SubscribeResponse: _TypeAlias = SubscribeResponse  # noqa: Y015
 
 @_typing.final
+class AddLogKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERIFIER_KEY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    verifier_key: _builtins.str
+    """C2SP verifier key whose name is the log's origin."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        verifier_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "verifier_key", b"verifier_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddLogKeyRequest: _TypeAlias = AddLogKeyRequest  # noqa: Y015
+
+@_typing.final
+class AddLogKeyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddLogKeyResponse: _TypeAlias = AddLogKeyResponse  # noqa: Y015
+
+@_typing.final
+class EndLogKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERIFIER_KEY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    verifier_key: _builtins.str
+    """C2SP verifier key whose name is the log's origin."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        verifier_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "verifier_key", b"verifier_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndLogKeyRequest: _TypeAlias = EndLogKeyRequest  # noqa: Y015
+
+@_typing.final
+class EndLogKeyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndLogKeyResponse: _TypeAlias = EndLogKeyResponse  # noqa: Y015
+
+@_typing.final
+class ListLogKeysRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLogKeysRequest: _TypeAlias = ListLogKeysRequest  # noqa: Y015
+
+@_typing.final
+class LogKey(_message.Message):
+    """A key that the log ever had."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFIER_KEY_FIELD_NUMBER: _builtins.int
+    ADDED_BLOCK_FIELD_NUMBER: _builtins.int
+    ENDED_BLOCK_FIELD_NUMBER: _builtins.int
+    SIGNS_FIELD_NUMBER: _builtins.int
+    verifier_key: _builtins.str
+    """Empty for a key of another kind than Ed25519."""
+    added_block: _builtins.int
+    """Block of the registration or addition: the first at which the key counts."""
+    ended_block: _builtins.int
+    """Block of its end: the last at which it counts. Absent: it was not ended."""
+    signs: _builtins.bool
+    """Whether the answering process signs with it."""
+    def __init__(
+        self,
+        *,
+        verifier_key: _builtins.str = ...,
+        added_block: _builtins.int = ...,
+        ended_block: _builtins.int | None = ...,
+        signs: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_block", b"_ended_block", "ended_block", b"ended_block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_block", b"_ended_block", "added_block", b"added_block", "ended_block", b"ended_block", "signs", b"signs", "verifier_key", b"verifier_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ended_block: _TypeAlias = _typing.Literal["ended_block"]  # noqa: Y015
+    _WhichOneofArgType__ended_block: _TypeAlias = _typing.Literal["_ended_block", b"_ended_block"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_block) -> _WhichOneofReturnType__ended_block | None: ...
+
+Global___LogKey: _TypeAlias = LogKey  # noqa: Y015
+
+@_typing.final
+class ListLogKeysResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    FINAL_BLOCK_FIELD_NUMBER: _builtins.int
+    final_block: _builtins.int
+    """Up to this block nothing of it can be undone."""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogKey]:
+        """In the order of the origin's history."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___LogKey] | None = ...,
+        final_block: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["final_block", b"final_block", "keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLogKeysResponse: _TypeAlias = ListLogKeysResponse  # noqa: Y015
+
+@_typing.final
 class GetNetworkRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1166,6 +1319,7 @@ class GetNetworkResponse(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    LOG_VERIFIER_KEYS_FIELD_NUMBER: _builtins.int
     origin: _builtins.str
     log_verifier_key: _builtins.str
     """C2SP verifier key of the log: "<origin>+<key hash>+<base64 key>"."""
@@ -1183,6 +1337,12 @@ class GetNetworkResponse(_message.Message):
     def head(self) -> _chain_pb2.BlockRef: ...
     @_builtins.property
     def final(self) -> _chain_pb2.BlockRef: ...
+    @_builtins.property
+    def log_verifier_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Verifier keys of all keys that the answering process signs checkpoints with; several while the log changes its
+        key.
+        """
+
     def __init__(
         self,
         *,
@@ -1195,10 +1355,11 @@ class GetNetworkResponse(_message.Message):
         engine: _builtins.str = ...,
         head: _chain_pb2.BlockRef | None = ...,
         final: _chain_pb2.BlockRef | None = ...,
+        log_verifier_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_id", b"chain_id", "contracts", b"contracts", "directory", b"directory", "engine", b"engine", "final", b"final", "genesis_hash", b"genesis_hash", "head", b"head", "log_verifier_key", b"log_verifier_key", "origin", b"origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_id", b"chain_id", "contracts", b"contracts", "directory", b"directory", "engine", b"engine", "final", b"final", "genesis_hash", b"genesis_hash", "head", b"head", "log_verifier_key", b"log_verifier_key", "log_verifier_keys", b"log_verifier_keys", "origin", b"origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

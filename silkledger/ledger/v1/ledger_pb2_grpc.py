@@ -107,6 +107,21 @@ class LedgerServiceStub:
                 request_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.SubscribeRequest.SerializeToString,
                 response_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.SubscribeResponse.FromString,
                 _registered_method=True)
+        self.AddLogKey = channel.unary_unary(
+                '/silkledger.ledger.v1.LedgerService/AddLogKey',
+                request_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.AddLogKeyRequest.SerializeToString,
+                response_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.AddLogKeyResponse.FromString,
+                _registered_method=True)
+        self.EndLogKey = channel.unary_unary(
+                '/silkledger.ledger.v1.LedgerService/EndLogKey',
+                request_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.EndLogKeyRequest.SerializeToString,
+                response_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.EndLogKeyResponse.FromString,
+                _registered_method=True)
+        self.ListLogKeys = channel.unary_unary(
+                '/silkledger.ledger.v1.LedgerService/ListLogKeys',
+                request_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.ListLogKeysRequest.SerializeToString,
+                response_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.ListLogKeysResponse.FromString,
+                _registered_method=True)
         self.GetNetwork = channel.unary_unary(
                 '/silkledger.ledger.v1.LedgerService/GetNetwork',
                 request_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.GetNetworkRequest.SerializeToString,
@@ -221,6 +236,28 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddLogKey(self, request, context):
+        """For the operator: lets another key sign for the log, by a record in its origin's history on chain. OK means that
+        the change is durable here and on its way; ListLogKeys tells when it is on chain.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndLogKey(self, request, context):
+        """For the operator: ends a key for ever. What is anchored in later blocks needs another one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLogKeys(self, request, context):
+        """Every key that the log ever had, by the blocks that this service has applied. For the operator and auditors.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetNetwork(self, request, context):
         """What identifies this log and its chain. A convenience: trust roots are pinned out of band.
         """
@@ -300,6 +337,21 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.Subscribe,
                     request_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.SubscribeRequest.FromString,
                     response_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.SubscribeResponse.SerializeToString,
+            ),
+            'AddLogKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddLogKey,
+                    request_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.AddLogKeyRequest.FromString,
+                    response_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.AddLogKeyResponse.SerializeToString,
+            ),
+            'EndLogKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndLogKey,
+                    request_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.EndLogKeyRequest.FromString,
+                    response_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.EndLogKeyResponse.SerializeToString,
+            ),
+            'ListLogKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLogKeys,
+                    request_deserializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.ListLogKeysRequest.FromString,
+                    response_serializer=silkledger_dot_ledger_dot_v1_dot_ledger__pb2.ListLogKeysResponse.SerializeToString,
             ),
             'GetNetwork': grpc.unary_unary_rpc_method_handler(
                     servicer.GetNetwork,
@@ -687,6 +739,87 @@ class LedgerService:
             '/silkledger.ledger.v1.LedgerService/Subscribe',
             silkledger_dot_ledger_dot_v1_dot_ledger__pb2.SubscribeRequest.SerializeToString,
             silkledger_dot_ledger_dot_v1_dot_ledger__pb2.SubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddLogKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/silkledger.ledger.v1.LedgerService/AddLogKey',
+            silkledger_dot_ledger_dot_v1_dot_ledger__pb2.AddLogKeyRequest.SerializeToString,
+            silkledger_dot_ledger_dot_v1_dot_ledger__pb2.AddLogKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndLogKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/silkledger.ledger.v1.LedgerService/EndLogKey',
+            silkledger_dot_ledger_dot_v1_dot_ledger__pb2.EndLogKeyRequest.SerializeToString,
+            silkledger_dot_ledger_dot_v1_dot_ledger__pb2.EndLogKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLogKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/silkledger.ledger.v1.LedgerService/ListLogKeys',
+            silkledger_dot_ledger_dot_v1_dot_ledger__pb2.ListLogKeysRequest.SerializeToString,
+            silkledger_dot_ledger_dot_v1_dot_ledger__pb2.ListLogKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

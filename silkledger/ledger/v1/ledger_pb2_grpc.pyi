@@ -70,6 +70,14 @@ class LedgerServiceStub:
     or reads slowly, is delivered no more until it catches up, and holds up nobody else.
     Ending the requests ends the stream with OK once every acknowledgement received is durable.
     """
+    AddLogKey: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.AddLogKeyRequest, _ledger_pb2.AddLogKeyResponse]
+    """For the operator: lets another key sign for the log, by a record in its origin's history on chain. OK means that
+    the change is durable here and on its way; ListLogKeys tells when it is on chain.
+    """
+    EndLogKey: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.EndLogKeyRequest, _ledger_pb2.EndLogKeyResponse]
+    """For the operator: ends a key for ever. What is anchored in later blocks needs another one."""
+    ListLogKeys: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListLogKeysRequest, _ledger_pb2.ListLogKeysResponse]
+    """Every key that the log ever had, by the blocks that this service has applied. For the operator and auditors."""
     GetNetwork: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetNetworkRequest, _ledger_pb2.GetNetworkResponse]
     """What identifies this log and its chain. A convenience: trust roots are pinned out of band."""
 
@@ -114,6 +122,14 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     or reads slowly, is delivered no more until it catches up, and holds up nobody else.
     Ending the requests ends the stream with OK once every acknowledgement received is durable.
     """
+    AddLogKey: _aio.UnaryUnaryMultiCallable[_ledger_pb2.AddLogKeyRequest, _ledger_pb2.AddLogKeyResponse]  # type: ignore[assignment]
+    """For the operator: lets another key sign for the log, by a record in its origin's history on chain. OK means that
+    the change is durable here and on its way; ListLogKeys tells when it is on chain.
+    """
+    EndLogKey: _aio.UnaryUnaryMultiCallable[_ledger_pb2.EndLogKeyRequest, _ledger_pb2.EndLogKeyResponse]  # type: ignore[assignment]
+    """For the operator: ends a key for ever. What is anchored in later blocks needs another one."""
+    ListLogKeys: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListLogKeysRequest, _ledger_pb2.ListLogKeysResponse]  # type: ignore[assignment]
+    """Every key that the log ever had, by the blocks that this service has applied. For the operator and auditors."""
     GetNetwork: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetNetworkRequest, _ledger_pb2.GetNetworkResponse]  # type: ignore[assignment]
     """What identifies this log and its chain. A convenience: trust roots are pinned out of band."""
 
@@ -239,6 +255,32 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         or reads slowly, is delivered no more until it catches up, and holds up nobody else.
         Ending the requests ends the stream with OK once every acknowledgement received is durable.
         """
+
+    @_abc_1.abstractmethod
+    def AddLogKey(
+        self,
+        request: _ledger_pb2.AddLogKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.AddLogKeyResponse, _abc.Awaitable[_ledger_pb2.AddLogKeyResponse]]:
+        """For the operator: lets another key sign for the log, by a record in its origin's history on chain. OK means that
+        the change is durable here and on its way; ListLogKeys tells when it is on chain.
+        """
+
+    @_abc_1.abstractmethod
+    def EndLogKey(
+        self,
+        request: _ledger_pb2.EndLogKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.EndLogKeyResponse, _abc.Awaitable[_ledger_pb2.EndLogKeyResponse]]:
+        """For the operator: ends a key for ever. What is anchored in later blocks needs another one."""
+
+    @_abc_1.abstractmethod
+    def ListLogKeys(
+        self,
+        request: _ledger_pb2.ListLogKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ListLogKeysResponse, _abc.Awaitable[_ledger_pb2.ListLogKeysResponse]]:
+        """Every key that the log ever had, by the blocks that this service has applied. For the operator and auditors."""
 
     @_abc_1.abstractmethod
     def GetNetwork(
