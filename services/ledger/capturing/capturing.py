@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger.capturing.gathering import StateGatherer
 from services.ledger.capturing.storage import (
@@ -67,6 +66,26 @@ class Plan:
         if interval == 0 or depth == 0:
             return None
         return cls(interval if interval > 0 else max(depth // _PARTS, 1), depth)
+
+    def due(
+        self, head: int, final: int, anchor: int | None, last: CaptureRow | None, refused: int = 0
+    ) -> int | None:
+        """The block as of which to capture now, if any.
+
+        `anchor` is the block of the newest final anchor, `last` the newest capture, `refused` the block of
+        which the node did not prove the state last time. It is the anchor's, so that evidence is had as of
+        registration, if the node is sure to have its state; else the newest final one.
+        """
+        if anchor is None:
+            return None
+        if last is not None:
+            if last.block_number >= (anchor if last.whole else final):
+                return None
+            if last.whole and final - last.block_number < self.interval:
+                return None
+        near = head - anchor <= self.depth // 2 and anchor != refused
+        newer = last is None or anchor > last.block_number
+        return anchor if near and newer else final
 
 
 class Capturing:
@@ -122,7 +141,14 @@ class Capturing:
         if self._plan is None or self._leadership.epoch is None:
             return None
         async with self._database.read() as connection:
-            block = await self._due(connection, self._plan)
+            anchor = await final_anchor(connection, self._origin_id, self._follower.final.number)
+            block = self._plan.due(
+                self._follower.head.number,
+                self._follower.final.number,
+                None if anchor is None else anchor.block_number,
+                await last_capture(connection),
+                self._refused,
+            )
             if block is None:
                 return None
             header = (await Archive(connection, self._profile.header_kind).block(block)).header
@@ -143,23 +169,6 @@ class Capturing:
             await insert_capture(connection, row, time.time_ns() // 1_000_000)
         self._state.kept(gathered)
         return block
-
-    async def _due(self, connection: AsyncConnection, plan: Plan) -> int | None:
-        """The block as of which to capture: of the newest final anchor, if the node is sure to have its
-        state, so that evidence is had as of registration; else the newest final one."""
-        head, final = self._follower.head.number, self._follower.final.number
-        anchor = await final_anchor(connection, self._origin_id, final)
-        last = await last_capture(connection)
-        if anchor is None:
-            return None
-        if last is not None:
-            if last.block_number >= (anchor.block_number if last.whole else final):
-                return None
-            if last.whole and final - last.block_number < plan.interval:
-                return None
-        near = head - anchor.block_number <= plan.depth // 2 and anchor.block_number != self._refused
-        newer = last is None or anchor.block_number > last.block_number
-        return anchor.block_number if near and newer else final
 
     def _tell(self, trouble: str) -> None:
         """A line when the trouble changes."""

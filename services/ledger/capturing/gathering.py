@@ -39,7 +39,7 @@ class Gathered:
     nodes: dict[bytes, bytes] = field(default_factory=dict)
     roots: dict[Contract, bytes] = field(default_factory=dict)
     """Storage roots."""
-    left: int = MOST_SLOTS
+    left: int = 0
     """Storage words that may still be asked for; negative: some were wanted beyond."""
 
     @property
@@ -52,8 +52,15 @@ class StateGatherer:
     """Reads what captures need of one node."""
 
     def __init__(
-        self, database: Database, node: ProofSource, network: Network, kind: EngineKind, origin_id: bytes
+        self,
+        database: Database,
+        node: ProofSource,
+        network: Network,
+        kind: EngineKind,
+        origin_id: bytes,
+        most_slots: int = MOST_SLOTS,
     ) -> None:
+        self._most_slots = most_slots
         self._database, self._node, self._network, self._kind = database, node, network, kind
         self._origin_id = origin_id
         self._known: Mapping[Contract, bytes] = {}
@@ -71,7 +78,7 @@ class StateGatherer:
             NodeUnavailable: e.g. the node no longer has the state of the block. NodeLied.
             EvidenceInvalid: a kept node is not what it was.
         """
-        gathered, kept = Gathered(header), KeptState(LatestNodes(self._database))
+        gathered, kept = Gathered(header, left=self._most_slots), KeptState(LatestNodes(self._database))
         await self._ask(gathered, Contract.LOG_ANCHOR, [slot_of(self._origin_id)])
         for contract in (*_REGISTRIES, Contract.DOCUMENT_STATUS):
             await self._ask(gathered, contract, [])
@@ -125,7 +132,7 @@ class StateGatherer:
         for start in range(0, len(slots), _FILTERED_AT_ONCE):
             found = await kept.slots(root, slots[start : start + _FILTERED_AT_ONCE])
             missing += [slot for slot, proof in found.items() if proof is None]
-            if len(missing) > MOST_SLOTS:
+            if len(missing) > self._most_slots:
                 break
             await asyncio.sleep(0)
         return missing

@@ -14,11 +14,13 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
+from services.ledger.capturing import storage as capturing
 from services.ledger.index.lookup import find, scan
 from services.ledger.migrations import metadata
 from services.ledger.reading.leaves import Leaves
 from services.ledger.storage import Place, Search
 from silkledger.log.index import Kind, Position, hash_key
+from silkledger.projections.anchors import final_anchor
 from silkledger.projections.statements import runs_from
 from silkledger.runtime.db import POSTGRESQL, Database
 from silkledger.runtime.idempotency import RequestKey, replay_all
@@ -40,6 +42,11 @@ ASKED: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
     "runs": lambda connection: runs_from(connection, 7),
     "size": storage.leaf_count,
     "checkpoint": storage.checkpoint_at,
+    "state nodes": lambda connection: capturing.StoredNodes(connection).nodes([bytes(32), b"1" * 32]),
+    "captures": lambda connection: capturing.capture_from(connection, 7),
+    "last capture": lambda connection: capturing.last_capture(connection),
+    "steps": lambda connection: capturing.last_step(connection, 7),
+    "final anchor": lambda connection: final_anchor(connection, bytes(32), 7),
 }
 SMALL = {"pending", "s", "index_segment"}
 """Tables whose size is bounded: the queue, and the list of segments."""
@@ -64,6 +71,10 @@ INSERT INTO manifest_pack SELECT sha256(n::text::bytea), 0, 1, '\\x00' FROM gene
 INSERT INTO checkpoint SELECT n, '\\x00', '', 1 FROM generate_series(1, 20000) n;
 INSERT INTO index_segment SELECT n, 0, n, n + 1 FROM generate_series(1, 60) n;
 INSERT INTO index_page SELECT n % 60 + 1, sha256(n::text::bytea), '\\x00' FROM generate_series(1, 20000) n;
+INSERT INTO state_node SELECT sha256(n::text::bytea), '\\x00' FROM generate_series(1, 20000) n;
+INSERT INTO state_capture SELECT n, true, 1 FROM generate_series(1, 20000) n;
+INSERT INTO validator_step SELECT n FROM generate_series(1, 20000) n;
+INSERT INTO anchor SELECT n, 0, '\\x00', '\\x00', n, '\\x00', n - 1, '\\x00' FROM generate_series(1, 20000) n;
 ANALYZE;
 """
 
