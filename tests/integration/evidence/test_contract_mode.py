@@ -4,6 +4,7 @@ real contract on it, their seals made by the test validators of tests/support/qb
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +27,8 @@ from silkledger.evm.deploy import deploy
 from silkledger.evm.failure import CaptureFailed
 from silkledger.evm.gather_events import gather_events
 from silkledger.evm.node import JsonRpcNode
-from silkledger.values import Digest
+from silkledger.evm.port import AccountProof, Block, FullBlock, NodeUnavailable
+from silkledger.values import Address, Digest
 from tests.integration.verifier_ts.node import run
 from tests.support.anvil import FAST
 from tests.support.qbft_chain import Turn, validators
@@ -74,7 +76,8 @@ class Sealed:
             pinned_blocks={self.contract.block: self.node.headers[self.contract.block].hash},
         )
 
-    async def capture(self) -> Bundle:
+    async def capture(self, keeps: frozenset[int] | None = None, steps: Sequence[int] = ()) -> Bundle:
+        """From a node that has the states of the blocks `keeps` alone; None: of all."""
         request = CaptureRequest(
             self.told.statement,
             DIGEST,
@@ -87,8 +90,33 @@ class Sealed:
         )
         network = self.node.network(self.told.network)
         return await capture(
-            self.node, NodeHistories(self.told), network, EngineKind.QBFT, request, self.mode
+            self.node if keeps is None else Pruned(self.node, keeps),
+            NodeHistories(self.told),
+            network,
+            EngineKind.QBFT,
+            request,
+            self.mode,
+            steps,
         )
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A node that has forgotten most states."""
+
+    node: ContractSealedNode
+    keeps: frozenset[int]
+
+    async def block(self, number: int) -> Block:
+        return await self.node.block(number)
+
+    async def full_blocks(self, first: int, last: int) -> list[FullBlock]:
+        return await self.node.full_blocks(first, last)
+
+    async def get_proof(self, address: Address, slots: Sequence[int], block: int) -> AccountProof:
+        if block not in self.keeps:
+            raise NodeUnavailable(f"the state of block {block} was pruned")
+        return await self.node.get_proof(address, slots, block)
 
 
 @pytest.fixture
@@ -124,13 +152,7 @@ async def test_a_document_passes_under_seals_of_validators_in_a_contract(
     verdict = verify_bundle(DIGEST, data, roots)
     assert_sealed(verdict, "skips")
     assert {check.result for check in verdict.checks if check.reason} <= {CheckResult.NOT_CHECKED}
-    # The second verifier says the same.
-    paths = [tmp_path / name for name in ("roots.json", "document", "bundle")]
-    for path, content in zip(paths, (roots.to_json().encode(), DOCUMENT, data), strict=True):
-        path.write_bytes(content)
-    done = run("--trust-roots", paths[0], "--document", paths[1], paths[2], "--json")
-    assert done.returncode == 0, done.stdout
-    assert "contract mode" in " ".join(json.loads(done.stdout)["assumptions"])
+    second_verifier_agrees(tmp_path, roots, data)
 
     headers = [decode_header(raw, EngineKind.QBFT) for raw in bundle.headers]
     anchor = sealed.told.anchor_block
@@ -149,6 +171,39 @@ async def test_a_document_passes_under_seals_of_validators_in_a_contract(
         DIGEST, replace(bundle, headers=(*bundle.headers[:-2], forged, bundle.headers[-1])).encode(), roots
     )
     assert lied.check("headers").result is CheckResult.FAIL
+
+
+def second_verifier_agrees(folder: Path, roots: TrustRoots, data: bytes) -> None:
+    paths = [folder / name for name in ("roots.json", "document", "bundle")]
+    for path, content in zip(paths, (roots.to_json().encode(), DOCUMENT, data), strict=True):
+        path.write_bytes(content)
+    done = run("--trust-roots", paths[0], "--document", paths[1], paths[2], "--json")
+    assert done.returncode == 0, done.stdout
+    assert "contract mode" in " ".join(json.loads(done.stdout)["assumptions"])
+
+
+async def test_a_registration_block_whose_state_is_gone_is_linked_to_a_later_one(
+    sealed: Sealed, tmp_path: Path
+) -> None:
+    """Every validator was replaced since: a step in between is needed, and without it nothing is had."""
+    anchor, pinned, as_of = sealed.told.anchor_block, sealed.contract.block, sealed.as_of
+    changed = as_of - 3
+    ends, step = frozenset({pinned, as_of - 1, as_of}), frozenset({changed - 1, changed})
+    bundle, roots = await sealed.capture(ends | step, [changed]), await sealed.roots()
+    assert_sealed(verify_bundle(DIGEST, bundle.encode(), roots), "skips")
+    second_verifier_agrees(tmp_path, roots, bundle.encode())
+    headers = [decode_header(raw, EngineKind.QBFT) for raw in bundle.headers]
+    proven = {header.number for header in headers if header.validators_proof is not None}
+    assert proven == ends | step
+    assert {header.number for header in headers} == proven | set(range(anchor - 1, changed))
+    for position, header in enumerate(headers):
+        if header.number in range(anchor, changed - 1):
+            less = replace(bundle, headers=bundle.headers[:position] + bundle.headers[position + 1 :])
+            assert not verify_bundle(DIGEST, less.encode(), roots).outcome.good
+    with pytest.raises((CaptureFailed, NodeUnavailable)):
+        await sealed.capture(ends | step)
+    with pytest.raises((CaptureFailed, NodeUnavailable)):
+        await sealed.capture(ends, [changed])
 
 
 async def test_no_sampled_byte_can_change(sealed: Sealed) -> None:
