@@ -86,6 +86,11 @@ def _roots(
         },
         relying_country=CountryCode(relying) if relying else None,
     )
+    if genesis.contract_from and max(roots.pinned_blocks, default=0) < genesis.contract_from - 1:
+        raise GenesisError(
+            f"the network changes to contract mode at block {genesis.contract_from}: pin the block before it "
+            "or a later one (--pin)"
+        )
     return TrustRoots.from_json(roots.to_json())
 
 

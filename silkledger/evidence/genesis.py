@@ -33,6 +33,8 @@ _DEFAULT_BASE_FEE: Final = 1_000_000_000
 _EMPTY_REQUESTS: Final = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 """SHA-256 of nothing (EIP-7685)."""
 _QBFT: Final = {"epochlength", "validatorcontractaddress"}
+_HEADERS: Final = "blockheader"
+"""Besu's name of header mode."""
 _HARMLESS: Final = {
     "blockperiodseconds",
     "xblockperiodmilliseconds",
@@ -66,6 +68,10 @@ class Genesis:
     """Contract mode: where the validators stand."""
     contract_code_hash: bytes
     """keccak of the code that the file puts there; empty in header mode."""
+    contract_from: int = 0
+    """The first block whose validators the contract holds. Above 0 the network changed to contract mode
+    there: its validators are followed from a pinned block that is the one before, or a later one.
+    """
 
     def contract_rules(self, slot: int) -> ContractRules:
         """The rules of contract mode, with the array at storage slot `slot`.
@@ -95,24 +101,27 @@ def read_genesis(text: str | bytes) -> Genesis:
     if config.values.keys() & _OTHER_CONSENSUS:
         raise GenesisError("a network that had another consensus before is not supported")
     header = _header(root, config)
-    contract = qbft.get("validatorcontractaddress")
-    rules, code_hash = None, b""
+    given = qbft.get("validatorcontractaddress")
+    contract = None if given is None else address(given, "validatorcontractaddress")
+    rules, contract_from = None, 0
     named = extra_data_of(header).validators
+    transitions, change = _transitions(config)
     if contract is None:
         epoch = number(qbft.get("epochlength", _DEFAULT_EPOCH), "epochlength")
         if epoch == 0 or not named:
             raise GenesisError("epochlength must be positive, and extraData must name validators")
-        rules = ValidatorRules(epoch, _transitions(config))
-    else:
-        if named or _transitions(config):
-            raise GenesisError("in contract mode neither extraData nor transitions may name validators")
-        code_hash = _code_hash(root, address(contract, "validatorcontractaddress"))
+        rules = ValidatorRules(epoch, transitions)
+        if change is not None:
+            rules, (contract_from, contract) = None, change
+    elif named or transitions or change:
+        raise GenesisError("in contract mode neither extraData nor transitions may name validators")
     return Genesis(
         chain_id=number(config.need("chainid"), "chainId"),
         header=header,
         rules=rules,
-        contract=None if contract is None else address(contract, "validatorcontractaddress"),
-        contract_code_hash=code_hash,
+        contract=contract,
+        contract_code_hash=b"" if contract is None else _code_hash(root, contract),
+        contract_from=contract_from,
     )
 
 
@@ -123,28 +132,52 @@ def _lower(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return result
 
 
-def _transitions(config: Fields) -> dict[int, tuple[Address, ...]]:
-    """Block → validators from there on. Changes of mode are refused."""
+def _transitions(config: Fields) -> tuple[dict[int, tuple[Address, ...]], tuple[int, Address] | None]:
+    """Block → validators from there on; and where the network changes to contract mode, which contract.
+
+    Such a change must be the last transition that says anything about validators. Changes back are refused.
+    """
     listed = Fields(config.get("transitions", {}), "transitions")
     listed.only({"qbft"})
     found: dict[int, tuple[Address, ...]] = {}
+    change: tuple[int, Address] | None = None
     items = listed.get("qbft", [])
     if not isinstance(items, list):
         raise GenesisError("transitions.qbft must be a list")
     for item in items:
         fork = Fields(item, "transitions.qbft")
-        fork.only(_HARMLESS | {"block", "validators", "validatorselectionmode"})
-        if fork.get("validatorselectionmode", "blockheader") != "blockheader":
-            raise GenesisError("a network that changes its validator selection mode is not supported")
-        block, validators = number(fork.need("block"), "block"), fork.get("validators")
-        if validators is None:
-            continue
-        if not isinstance(validators, list) or not validators or block in found or block == 0:
-            raise GenesisError(f"transition at block {block}: a non-empty list of validators, once, after 0")
-        found[block] = tuple(address(validator, "validators") for validator in validators)
-        if len(set(found[block])) != len(found[block]):
-            raise GenesisError(f"transition at block {block}: a validator stands twice")
-    return found
+        fork.only(_HARMLESS | {"block", "validators", "validatorselectionmode", "validatorcontractaddress"})
+        block = number(fork.need("block"), "block")
+        told = {"validators", "validatorselectionmode", "validatorcontractaddress"} & fork.values.keys()
+        if change is not None and told:
+            raise GenesisError(
+                f"transition at block {block}: nothing about validators may follow contract mode"
+            )
+        if fork.get("validatorselectionmode") == "contract":
+            change = _change(fork, block)
+        elif "validatorcontractaddress" in told or fork.get("validatorselectionmode", _HEADERS) != _HEADERS:
+            raise GenesisError(f"transition at block {block}: such a change of mode is not supported")
+        elif "validators" in told:
+            found[block] = _validators(fork, block, found)
+    if change is not None and any(block >= change[0] for block in found):
+        raise GenesisError(f"the change to contract mode at block {change[0]} must be the last transition")
+    return found, change
+
+
+def _change(fork: Fields, block: int) -> tuple[int, Address]:
+    if block == 0 or "validators" in fork.values:
+        raise GenesisError(f"transition at block {block}: to contract mode after 0, and without validators")
+    return block, address(fork.need("validatorcontractaddress"), "validatorcontractaddress")
+
+
+def _validators(fork: Fields, block: int, found: Mapping[int, object]) -> tuple[Address, ...]:
+    listed = fork.get("validators")
+    if not isinstance(listed, list) or not listed or block in found or block == 0:
+        raise GenesisError(f"transition at block {block}: a non-empty list of validators, once, after 0")
+    validators = tuple(address(validator, "validators") for validator in listed)
+    if len(set(validators)) != len(validators):
+        raise GenesisError(f"transition at block {block}: a validator stands twice")
+    return validators
 
 
 def _header(root: Fields, config: Fields) -> Header:

@@ -124,11 +124,15 @@ async def _send(node: JsonRpcNode, account: Account, to: Address | None, data: b
 
 
 def seal(
-    raw: Sequence[bytes], sets: Sequence[Sequence[Validator]], turns: Mapping[int, Turn] | None = None
+    raw: Sequence[bytes],
+    sets: Sequence[Sequence[Validator]],
+    turns: Mapping[int, Turn] | None = None,
+    begun: Sequence[Header] = (),
 ) -> list[Header]:
-    """The headers `raw`, of blocks 0 on, sealed in contract mode; `sets[n]` validate after block n."""
-    made: list[Header] = []
-    for number, one in enumerate(raw):
+    """The headers `raw`, of blocks 0 on, sealed in contract mode; `sets[n]` validate after block n. The first
+    of them are `begun`, e.g. in header mode: then the network changed its mode after them."""
+    made = list(begun)
+    for number, one in list(enumerate(raw))[len(made) :]:
         turn = (turns or {}).get(number, Turn())
         made.append(seal_next(made[-1] if made else None, one, sets[max(number - 1, 0)], turn))
     return made

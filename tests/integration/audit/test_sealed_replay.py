@@ -82,6 +82,8 @@ class Sealed:
     proxy: NodeProxy
     rpc: Rpc
     folder: Path
+    started: BlockHash | None = None
+    """Genesis hash, where it is not that of `headers`."""
 
     def headers(self, turns: Mapping[int, Turn] | None = None) -> list[Header]:
         if isinstance(self.rules, ContractRules):
@@ -95,7 +97,7 @@ class Sealed:
 
     @property
     def network(self) -> Network:
-        return dataclasses.replace(self.real.network, genesis_hash=self.headers()[0].hash)
+        return dataclasses.replace(self.real.network, genesis_hash=self.started or self.headers()[0].hash)
 
     def roots(self, pins: dict[int, BlockHash] | None = None) -> TrustRoots:
         network = self.network
@@ -294,6 +296,20 @@ async def test_pruned_states_end_the_replay_unless_a_block_is_pinned(contract: S
     contract.rpc.headers = contract.headers()[:pin]
     with pytest.raises(NodeUnavailable, match="below the pinned block"):
         await contract.replay(roots=roots)
+
+
+async def test_a_network_that_changed_to_contract_mode_is_replayed_from_a_pinned_block(
+    contract: Sealed,
+) -> None:
+    headers = contract.real.sealed(mode_changed=7)
+    contract.rpc.headers = headers
+    contract.started = headers[0].hash
+    with pytest.raises(SealsRefused, match="QBFT_NOT_EMPTY"):
+        await contract.replay()
+    report = await contract.replay(roots=contract.roots({6: headers[6].hash}))
+    assert report.last.number == contract.last
+    assert report.assurance is Assurance.SEALED_BY_QUORUM
+    assert "followed from pinned block 6 by" in " ".join(report.assumptions)
 
 
 async def test_the_new_set_seals_after_the_change(contract: Sealed) -> None:

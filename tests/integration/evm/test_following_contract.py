@@ -69,9 +69,11 @@ class Real:
     def last(self) -> int:
         return len(self.raw) - 1
 
-    def sealed(self, turns: Mapping[int, Turn] | None = None) -> list[Header]:
+    def sealed(self, turns: Mapping[int, Turn] | None = None, *, mode_changed: int = 0) -> list[Header]:
+        """In contract mode from block `mode_changed` on, before it in header mode."""
         sets: list[Sequence[Validator]] = [FOUR if n < self.changed else HALF for n in range(self.last + 1)]
-        return seal(self.raw, sets, turns)
+        begun = QbftChain(self.raw[:mode_changed], FOUR).headers
+        return seal(self.raw, sets, turns, begun)
 
 
 async def record(chain: EmbeddedChain) -> Real:
@@ -358,6 +360,29 @@ async def test_what_was_the_way_to_a_pinned_block_stays_it(bench: Bench) -> None
     bench.rpc.headers = bench.real.sealed({2: Turn(proposer=FOUR[1])})
     with pytest.raises(SealsRefused, match="block 2: BLOCK_PIN_MISMATCH"):
         await seals.check(genesis, await bench.node.full_blocks(1, 3))
+
+
+async def test_a_network_that_changed_to_contract_mode_is_followed_from_a_pinned_block(bench: Bench) -> None:
+    """Besu's `transitions.qbft[].validatorSelectionMode`: block 7 is the first whose validators the contract
+    holds. Whoever pins the block before it, or a later one, follows it under the contract's rules."""
+    changed = 7
+    headers = bench.real.sealed(mode_changed=changed)
+    assert headers[0].extra and headers[0].extra.validators and headers[changed - 1].extra
+    bench.rpc.headers = headers
+    network = dataclasses.replace(bench.real.network, genesis_hash=headers[0].hash)
+
+    def follower(pins: dict[int, BlockHash]) -> Follower:
+        seals = ContractSeals(bench.database, bench.node, network.genesis_hash, bench.real.rules, pins)
+        return Follower(bench.database, bench.node, PROFILE, network, seals=seals)
+
+    for pins in ({}, {changed - 2: headers[changed - 2].hash}):
+        early = follower(pins)
+        await early.start()
+        await bench.refused(SealsRefused, "QBFT_NOT_EMPTY", changed - 1, early)
+    pinned = follower({changed - 1: headers[changed - 1].hash})
+    await pinned.start()
+    await settle(pinned)
+    assert pinned.head.number == bench.real.last
 
 
 async def test_an_archive_that_contradicts_a_pinned_block_halts(bench: Bench) -> None:

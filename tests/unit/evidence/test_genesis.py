@@ -204,6 +204,52 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 
 
+SWITCH = {
+    "block": 40,
+    "validatorSelectionMode": "contract",
+    "validatorContractAddress": "0x" + "77" * 20,
+}
+SWITCHED = {"qbft": [ONE, SWITCH, {"block": 50, "blockperiodseconds": 1}]}
+
+
+def test_a_change_to_contract_mode() -> None:
+    genesis = read_genesis(json.dumps(edited(alloc=ACCOUNTS, config__transitions=SWITCHED)))
+    assert genesis.contract_from == 40
+    assert genesis.rules is None
+    rules = genesis.contract_rules(0)
+    assert rules.address == Address(b"\x77" * 20)
+    assert rules.code_hash == keccak(bytes.fromhex("6001600055"))
+    assert genesis.header.hash == read_genesis(json.dumps(edited(alloc=ACCOUNTS))).header.hash
+
+
+@pytest.mark.parametrize(
+    "forks",
+    [
+        [SWITCH | {"block": 0}],
+        [SWITCH | {"validators": ["0x" + "01" * 20]}],
+        [SWITCH | {"validatorContractAddress": "0x" + "78" * 20}],
+        [{"block": 40, "validatorSelectionMode": "contract"}],
+        [SWITCH, ONE | {"block": 41}],
+        [SWITCH, SWITCH | {"block": 41}],
+        [SWITCH, {"block": 41, "validatorSelectionMode": "blockheader"}],
+        [ONE | {"block": 40}, SWITCH],
+    ],
+    ids=[
+        "at_genesis",
+        "with_validators",
+        "no_code",
+        "no_address",
+        "validators_later",
+        "twice",
+        "back",
+        "same",
+    ],
+)
+def test_a_change_to_contract_mode_that_is_refused(forks: list[dict[str, Any]]) -> None:
+    with pytest.raises(GenesisError):
+        read_genesis(json.dumps(edited(alloc=ACCOUNTS, config__transitions={"qbft": forks})))
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_understood_is_refused(name: str) -> None:
     with pytest.raises(GenesisError):
@@ -261,3 +307,20 @@ def test_the_command_in_contract_mode_asks_for_the_slot(tmp_path: Path) -> None:
     assert "--validator-slot" in refused["error"]["message"]
     assert run(*common, "--validator-slot", "0")[0] == 0
     assert TrustRoots.from_json(out.read_text()).rules == read_genesis(file.read_text()).contract_rules(0)
+
+
+def test_after_a_change_to_contract_mode_the_command_asks_for_a_pinned_block(tmp_path: Path) -> None:
+    """The block before the change, or a later one: only from there on the contract's rules hold."""
+    file, out = tmp_path / "genesis.json", tmp_path / "roots.json"
+    file.write_text(json.dumps(edited(alloc=ACCOUNTS, config__transitions=SWITCHED)))
+    named = [part for i, n in enumerate(CONTRACTS, 1) for part in ("--contract", f"{n}=0x{i:040x}")]
+    common = [file, "--directory", "0x" + "dd" * 20, *named, "--out", out, "--validator-slot", "0"]
+    for pins in ([], ["--pin", "38=0x" + "01" * 32]):
+        code, refused = run(*common, *pins)
+        assert code == ExitCode.USAGE
+        assert "block 40" in refused["error"]["message"]
+        assert not out.exists()
+    assert run(*common, "--pin", "39=0x" + "01" * 32)[0] == 0
+    roots = TrustRoots.from_json(out.read_text())
+    assert roots.rules == read_genesis(file.read_text()).contract_rules(0)
+    assert list(roots.pinned_blocks) == [39]
