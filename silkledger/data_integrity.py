@@ -21,7 +21,7 @@ from silkledger.keys.multikey import b58decode, b58encode
 CRYPTOSUITE: Final = "eddsa-jcs-2022"
 _MAX_DEPTH: Final = 16
 """Deepest nesting read. Credentials need about five."""
-_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRINGS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 _MAX_SIGNATURE_TEXT: Final = 90
 """64 bytes are 87 or 88 characters of base 58; base 58 is quadratic, so the text is bounded."""

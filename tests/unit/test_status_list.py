@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from silkledger import data_integrity
 from silkledger.data_integrity import NotCanonical, ProofInvalid
@@ -117,6 +119,17 @@ NOT_CANONICAL = [
 def test_only_canonical_json_is_read(data: bytes) -> None:
     with pytest.raises(NotCanonical):
         data_integrity.read_canonical(data)
+
+
+@given(st.lists(st.text(alphabet='"\\[]{}ab\n', max_size=40), max_size=8))
+def test_strings_of_quotes_backslashes_and_brackets_are_read(texts: list[str]) -> None:
+    assert data_integrity.read_canonical(data_integrity.canonical(texts)) == texts
+    deep = [texts]
+    for _ in range(14):
+        deep = [deep]  # type: ignore[list-item]
+    assert data_integrity.read_canonical(data_integrity.canonical(deep)) == deep
+    with pytest.raises(NotCanonical):
+        data_integrity.read_canonical(data_integrity.canonical([deep]))
 
 
 def test_brackets_in_strings_are_no_nesting() -> None:
