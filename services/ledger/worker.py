@@ -188,6 +188,7 @@ def assemble(parts: Parts) -> Assembled:
         follower,
         leadership,
         validators,
+        parts.metrics.registry,
     )
     streams = event_streams(
         settings, database, parts.network, profile.header_kind, follower, messages.event_wire

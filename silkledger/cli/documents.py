@@ -248,7 +248,13 @@ def evidence(
     document: Annotated[
         Path | None, typer.Option(help="Of a manifest: the document in it that the evidence is for.")
     ] = None,
-    as_of: Annotated[int | None, typer.Option(help="Block; default: the last final one.")] = None,
+    as_of: Annotated[
+        int | None,
+        typer.Option(
+            help="Block; default: the last final one. If its state is gone: as of a later one, to be "
+            "verified with the same --as-of."
+        ),
+    ] = None,
     trust_roots: Annotated[
         Path | None, typer.Option(help="As of the newest block that this trust roots file pins.")
     ] = None,

@@ -37,22 +37,31 @@ def verify(
     relying: Annotated[
         str, typer.Option(help="Country on whose behalf; default: that of the trust roots.")
     ] = "",
+    as_of: Annotated[
+        int | None, typer.Option(help="Block whose header is in the evidence; default: its newest one.")
+    ] = None,
     allow_unsealed: AllowUnsealed = False,
     as_json: JsonOption = False,
 ) -> None:
     """Verify a document against an evidence file and pinned trust roots, with no network at all."""
     output = Output(as_json)
-    raise typer.Exit(int(_verify(document, evidence, trust_roots, relying, allow_unsealed, output)))
+    raise typer.Exit(int(_verify(document, evidence, trust_roots, relying, as_of, allow_unsealed, output)))
 
 
 def _verify(
-    document: Path, evidence: Path, trust_roots: Path, relying: str, allow_unsealed: bool, output: Output
+    document: Path,
+    evidence: Path,
+    trust_roots: Path,
+    relying: str,
+    as_of: int | None,
+    allow_unsealed: bool,
+    output: Output,
 ) -> ExitCode:
     from silkledger.cli.offline import TrustRootsUnreadable, verify_files
     from silkledger.cli.verdicts import from_evidence
 
     try:
-        verdict = from_evidence(verify_files(document, evidence, trust_roots, relying))
+        verdict = from_evidence(verify_files(document, evidence, trust_roots, relying, as_of))
     except FileNotFoundError as error:
         output.error(str(error), {"code": "USAGE", "message": str(error)})
         return ExitCode.USAGE

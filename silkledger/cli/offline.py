@@ -29,8 +29,12 @@ def digest_of_file(path: Path) -> Digest:
         return Digest(hashlib.file_digest(file, "sha256").digest())
 
 
-def verify_files(document: Path, evidence: Path, trust_roots: Path, relying: str = "") -> Verdict:
+def verify_files(
+    document: Path, evidence: Path, trust_roots: Path, relying: str = "", as_of: int | None = None
+) -> Verdict:
     """Raises: `TrustRootsUnreadable`, `FileNotFoundError`. Everything else is in the verdict."""
     roots = read_trust_roots(trust_roots)
     country = CountryCode(relying) if relying else None
-    return verify_bundle(digest_of_file(document), evidence.read_bytes(), roots, relying_country=country)
+    return verify_bundle(
+        digest_of_file(document), evidence.read_bytes(), roots, relying_country=country, as_of=as_of
+    )

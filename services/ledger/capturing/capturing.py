@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.exc import DBAPIError
 
 from services.ledger.capturing.gathering import StateGatherer
@@ -101,12 +102,18 @@ class Capturing:
         plan: Plan | None,
         follower: Follower,
         leadership: Leadership,
-        validators: ValidatorProofs | None = None,
+        validators: ValidatorProofs | None,
+        registry: CollectorRegistry,
     ) -> None:
         self._database, self._profile = database, profile
         self._origin_id, self._plan = origin_id(origin), plan
         self._follower, self._leadership, self._validators = follower, leadership, validators
         self._state = StateGatherer(database, node, network, profile.header_kind, self._origin_id)
+        self._gauge = Gauge(
+            "silkledger_state_captured_block",
+            "Newest block as of which this process captured the state that evidence needs",
+            registry=registry,
+        )
         self._trouble = ""
         self._refused = 0
         """Block of which the node did not prove the state, last time."""
@@ -168,6 +175,7 @@ class Capturing:
             row = CaptureRow(block, gathered.whole)
             await insert_capture(connection, row, time.time_ns() // 1_000_000)
         self._state.kept(gathered)
+        self._gauge.set(block)
         return block
 
     def _tell(self, trouble: str) -> None:
