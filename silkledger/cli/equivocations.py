@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Prove who signed twice: blocks, checkpoints, or status lists.", no_args_is_help=True)
 
-LogKey = Annotated[str, typer.Option(help="Verifier key of the log, for checkpoints.")]
+LogKey = Annotated[
+    list[str] | None,
+    typer.Option(help="Verifier key of the log, for checkpoints; again for each that it had."),
+]
 
 
 @app.callback()
@@ -31,12 +34,13 @@ def make(
     ],
     other: Annotated[Path, typer.Argument(help="Another of the same kind, that contradicts it.")],
     out: Annotated[Path, typer.Option(help="Where to write the proof.")],
-    log_key: LogKey = "",
+    log_key: LogKey = None,
     issuer_key: Annotated[str, typer.Option(help="Issuer's key as Multikey, for status lists.")] = "",
     evidence: Annotated[
         Path | None,
         typer.Option(
-            help="For status lists: evidence of a statement by the issuer, to show whose key it is."
+            help="To show whose key it is: for status lists, evidence of a statement by the issuer; for"
+            " checkpoints, of one in the log."
         ),
     ] = None,
     trust_roots: Annotated[
@@ -58,11 +62,11 @@ def make(
     output = Output(as_json)
     try:
         pair = one.read_bytes(), other.read_bytes()
+        shown = evidence.read_bytes() if evidence is not None else None
         if issuer_key:
-            shown = evidence.read_bytes() if evidence is not None else None
             data = contradicting_lists(*pair, issuer_key, shown).encode()
         else:
-            data = find_contradiction(*pair, log_key).encode()
+            data = find_contradiction(*pair, log_key or (), shown).encode()
         found = verify_equivocation(data, read_trust_roots(trust_roots) if trust_roots is not None else None)
     except (FileNotFoundError, TrustRootsUnreadable) as error:
         raise _failed(output, ExitCode.USAGE, "USAGE", str(error)) from None

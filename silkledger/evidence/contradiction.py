@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from silkledger.evidence.bundle import decode_bundle
+from silkledger.evidence.bundle import Contract, decode_bundle
 from silkledger.evidence.equivocation import (
     EquivocationProof,
     prove_checkpoints,
@@ -14,10 +14,12 @@ from silkledger.evidence.equivocation import (
 )
 from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import EngineKind, Header, decode_header
+from silkledger.evidence.history_section import section_from
 from silkledger.evidence.list_equivocation import identity_from, read_lists
 from silkledger.evidence.qbft import extra_data_of
 from silkledger.evidence.reasons import Reason
-from silkledger.log.checkpoint import LogVerifierKey, Note, NoteError, parse_note
+from silkledger.log.checkpoint import LogVerifierKey, Note, NoteError, NoteSignature, log_name, parse_note
+from silkledger.registry.histories import origin_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +30,19 @@ class _Held:
     note: Note | None
 
 
-def find_contradiction(one: bytes, other: bytes, log_key: str = "") -> EquivocationProof:
+def find_contradiction(
+    one: bytes, other: bytes, log_keys: Sequence[str] = (), evidence: bytes | None = None
+) -> EquivocationProof:
     """A proof from two files, each an evidence bundle, a raw QBFT header (or its hexadecimal), a checkpoint.
 
     The lowest height at which both have a block, and different ones, with the headers of the first below it
-    as lineage; where there is none, the two checkpoints, each with the line of `log_key` alone. Not a
-    verification: call `verify_equivocation` on the encoded result.
+    as lineage; where there is none, the two checkpoints, each with the line of one of `log_keys` alone, of
+    the same where it signed both. `evidence` is an evidence bundle of that log: it shows whose keys they are.
+    Not a verification: call `verify_equivocation` on the encoded result.
 
     Raises:
-        EvidenceInvalid: NO_CONTRADICTION where there is nothing of the kind; PROOF_MALFORMED for another key.
+        EvidenceInvalid: NO_CONTRADICTION where there is nothing of the kind; PROOF_MALFORMED for another key;
+            HISTORY_NOT_IN_BUNDLE where the evidence is of another log, and the codes of its form.
     """
     mine, theirs = _held(one), _held(other)
     for number in sorted(mine.headers.keys() & theirs.headers.keys()):
@@ -44,12 +50,34 @@ def find_contradiction(one: bytes, other: bytes, log_key: str = "") -> Equivocat
         if pair[0].hash != pair[1].hash and all(extra_data_of(header).seals for header in pair):
             lineage = [mine.headers[below].entry for below in sorted(mine.headers) if below < number]
             return prove_headers(mine.headers[number].raw, theirs.headers[number].raw, lineage)
-    if mine.note is None or theirs.note is None or not log_key:
+    if mine.note is None or theirs.note is None or not log_keys:
         detail = "the files share no height with two blocks" + (
-            "" if log_key else "; for checkpoints, name the log's key"
+            "" if log_keys else "; for checkpoints, name the log's key"
         )
         raise EvidenceInvalid(Reason.NO_CONTRADICTION, detail)
-    return prove_checkpoints(_stripped(mine.note, log_key), _stripped(theirs.note, log_key), log_key)
+    return _checkpoints(mine.note, theirs.note, log_keys, evidence)
+
+
+def _checkpoints(
+    mine: Note, theirs: Note, log_keys: Sequence[str], evidence: bytes | None
+) -> EquivocationProof:
+    try:
+        keys = [LogVerifierKey.parse(key) for key in log_keys]
+        origin = log_name(keys)
+    except NoteError as error:
+        raise EvidenceInvalid(Reason.PROOF_MALFORMED, str(error)) from error
+    history = None
+    if evidence is not None:
+        history = section_from(decode_bundle(evidence), Contract.LOG_ANCHOR, origin_id(origin))
+        if history is None:
+            raise EvidenceInvalid(
+                Reason.HISTORY_NOT_IN_BUNDLE, f"the evidence proves nothing about the log {origin}"
+            )
+    signed = [[key for key in keys if _lines(note, key)] for note in (mine, theirs)]
+    both = [key for key in signed[0] if key in signed[1]]
+    # Where none of them signed a note, its verification will say so.
+    key, other = (both[0], both[0]) if both else ((signed[0] or keys)[0], (signed[1] or keys)[0])
+    return prove_checkpoints(_stripped(mine, key), _stripped(theirs, other), str(key), str(other), history)
 
 
 def contradicting_lists(
@@ -109,11 +137,10 @@ def _from_note(data: bytes) -> _Held | None:
         return None
 
 
-def _stripped(note: Note, log_key: str) -> bytes:
-    """The note with the log's own signature line alone."""
-    try:
-        key = LogVerifierKey.parse(log_key)
-    except NoteError as error:
-        raise EvidenceInvalid(Reason.PROOF_MALFORMED, str(error)) from error
-    lines = tuple(line for line in note.signatures if (line.name, line.key_id) == (key.name, key.key_id))
-    return replace(note, signatures=lines[:1]).text().encode()
+def _lines(note: Note, key: LogVerifierKey) -> tuple[NoteSignature, ...]:
+    return tuple(line for line in note.signatures if (line.name, line.key_id) == (key.name, key.key_id))
+
+
+def _stripped(note: Note, key: LogVerifierKey) -> bytes:
+    """The note with the signature line of this key alone."""
+    return replace(note, signatures=_lines(note, key)[:1]).text().encode()

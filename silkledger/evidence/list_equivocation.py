@@ -6,95 +6,22 @@ the identity's whole history under the state root of a block that the verifier t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from silkledger.evidence.bundle import Bundle, Contract, ContractState, History, NetworkSection
+from silkledger.evidence.bundle import Bundle, Contract
 from silkledger.evidence.errors import EvidenceInvalid
-from silkledger.evidence.header import decode_header
-from silkledger.evidence.header_trust import trust_headers
-from silkledger.evidence.network import check_network, read_network
-from silkledger.evidence.proven_histories import verify_states
+from silkledger.evidence.history_section import HistorySection, section_from, verify_section
+from silkledger.evidence.network import check_network
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.keys import KeyShapeError, VerifyingKey
-from silkledger.registry.histories import HistoryRecord, RecordInvalid, identity_key
+from silkledger.registry.histories import RecordInvalid, identity_key
 from silkledger.registry.identity import IdentityState, identity_state
 from silkledger.status_list import StatusList, StatusListError, parse_status_list
 from silkledger.values import BlockRef, Did
 
 
-@dataclass(frozen=True, slots=True)
-class IdentitySection:
-    """The issuer's identity at the end of the last block of `headers`. A claim until verified."""
-
-    network: NetworkSection
-    headers: tuple[bytes, ...]
-    """Raw headers, ascending, by the rules of an evidence bundle."""
-    account_proof: tuple[bytes, ...]
-    """Of the IdentityRegistry, under the last header's state root."""
-    records: tuple[HistoryRecord, ...]
-    slot_proof: tuple[bytes, ...]
-
-    def value(self) -> dict[int, object]:
-        """As it stands in the file."""
-        network = self.network
-        return {
-            1: {1: network.chain_id, 2: bytes(network.genesis_hash), 3: bytes(network.directory)},
-            2: list(self.headers),
-            3: list(self.account_proof),
-            4: [[record.block_number, record.record] for record in self.records],
-            5: list(self.slot_proof),
-        }
-
-
-def read_identity(value: object) -> IdentitySection:
-    """The section as it stands in a file. Raises: EvidenceInvalid PROOF_MALFORMED."""
-    if not isinstance(value, dict) or value.keys() != {1, 2, 3, 4, 5}:
-        raise _malformed("an identity must be a map with the keys 1 to 5")
-    records = value[4]
-    if not isinstance(records, list) or not all(isinstance(r, list) and len(r) == 2 for r in records):
-        raise _malformed("a record must be [block number, bytes]")
-    headers = _byte_strings(value[2])
-    if not headers:
-        raise _malformed("an identity has at least one header")
-    return IdentitySection(
-        network=read_network(value[1]),
-        headers=headers,
-        account_proof=_byte_strings(value[3]),
-        records=tuple(_record(block, record) for block, record in records),
-        slot_proof=_byte_strings(value[5]),
-    )
-
-
-def _record(block: object, record: object) -> HistoryRecord:
-    if type(block) is not int or not 0 <= block < 2**64 or not isinstance(record, bytes):
-        raise _malformed("a record must be [block number, bytes]")
-    return HistoryRecord(block, record)
-
-
-def _byte_strings(value: object) -> tuple[bytes, ...]:
-    if not isinstance(value, list):
-        raise _malformed("an array of byte strings is missing")
-    found = tuple(item for item in value if isinstance(item, bytes))
-    if len(found) != len(value):
-        raise _malformed("an array holds something else than byte strings")
-    return found
-
-
-def _malformed(detail: str) -> EvidenceInvalid:
-    return EvidenceInvalid(Reason.PROOF_MALFORMED, detail)
-
-
-def identity_from(bundle: Bundle, issuer: Did) -> IdentitySection | None:
+def identity_from(bundle: Bundle, issuer: Did) -> HistorySection | None:
     """What `bundle` proves of the identity of `issuer`; None if nothing. Not a verification."""
-    wanted = identity_key(issuer.address)
-    for state in bundle.states:
-        for history in state.histories:
-            if state.contract is Contract.IDENTITY_REGISTRY and history.key == wanted:
-                return IdentitySection(
-                    bundle.network, bundle.headers, state.account_proof, history.records, history.slot_proof
-                )
-    return None
+    return section_from(bundle, Contract.IDENTITY_REGISTRY, identity_key(issuer.address))
 
 
 def read_lists(pair: tuple[bytes, bytes]) -> tuple[StatusList, StatusList]:
@@ -139,7 +66,7 @@ def verify_signatures(lists: tuple[StatusList, StatusList], issuer_key: str) -> 
 
 
 def verify_identity(
-    section: IdentitySection, signed: StatusList, key: VerifyingKey, roots: TrustRoots
+    section: HistorySection, signed: StatusList, key: VerifyingKey, roots: TrustRoots
 ) -> None:
     """Verify that `key` was the issuer's, under the name that the list gives it, at the last header's block.
 
@@ -150,7 +77,7 @@ def verify_identity(
         raise EvidenceInvalid(Reason.ISSUER_KEY_NOT_IN_FORCE, f"{signed.method} is another key")
 
 
-def proven_key(section: IdentitySection, signed: StatusList, roots: TrustRoots) -> VerifyingKey:
+def proven_key(section: HistorySection, signed: StatusList, roots: TrustRoots) -> VerifyingKey:
     """The issuer's key that the list names, as it was at the last header's block.
 
     Raises:
@@ -166,12 +93,12 @@ def proven_key(section: IdentitySection, signed: StatusList, roots: TrustRoots) 
 
 
 def proven_identity(
-    section: IdentitySection, issuer: Did, roots: TrustRoots
+    section: HistorySection, issuer: Did, roots: TrustRoots
 ) -> tuple[IdentityState, BlockRef]:
     """The identity of `issuer` at the last header's block.
 
-    Steps: (1) it is about the trusted network, and so is the issuer; (2) the headers are on the ledger; (3)
-    the history stands under the last one's state root; (4) the identity is not deactivated there.
+    Steps: (1) the issuer is of the trusted network, and so is the section; (2) the history stands under its
+    last header's state root; (3) the identity is not deactivated there.
 
     Raises:
         EvidenceInvalid: NETWORK_MISMATCH, ISSUER_OTHER_CHAIN, ISSUER_DEACTIVATED, HISTORY_RECORD, and what
@@ -180,17 +107,12 @@ def proven_identity(
     check_network(section.network, roots)  # (1)
     if issuer.chain_id != roots.chain_id:
         raise EvidenceInvalid(Reason.ISSUER_OTHER_CHAIN, f"{issuer} is not of chain {roots.chain_id}")
-    headers = [decode_header(raw, roots.engine) for raw in section.headers]
-    trust_headers(headers, roots)  # (2)
-    newest = headers[-1]
-    history = History(identity_key(issuer.address), section.records, section.slot_proof)
-    state = ContractState(Contract.IDENTITY_REGISTRY, section.account_proof, (history,))
-    addresses = {Contract.IDENTITY_REGISTRY: roots.address_of(Contract.IDENTITY_REGISTRY)}
-    verify_states([state], newest, addresses)  # (3)
+    key = identity_key(issuer.address)
+    newest = verify_section(section, Contract.IDENTITY_REGISTRY, key, roots)  # (2)
     try:
         identity = identity_state(issuer, section.records, newest.timestamp, newest.number)
     except RecordInvalid as error:
         raise EvidenceInvalid(Reason.HISTORY_RECORD, str(error)) from error
-    if identity.deactivated:  # (4)
+    if identity.deactivated:  # (3)
         raise EvidenceInvalid(Reason.ISSUER_DEACTIVATED, f"{issuer} was deactivated by block {newest.number}")
     return identity, newest.ref

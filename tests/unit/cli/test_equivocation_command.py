@@ -9,11 +9,13 @@ from typer.testing import CliRunner
 
 from silkledger.cli.__main__ import app
 from silkledger.cli.exit_codes import ExitCode
+from silkledger.log.checkpoint import LogVerifierKey
 from tests.support.qbft_chain import Turn
 from tests.unit.evidence.sealed_world import AS_OF, FOUR, SealedWorld
 from tests.unit.evidence.test_equivocation import VKEY, note
 from tests.unit.evidence.test_list_equivocation import ISSUER, MULTIKEY, key_record, list_of, world_with
-from tests.unit.evidence.world import DOCUMENT
+from tests.unit.evidence.world import DOCUMENT, ORIGIN
+from tests.vectors.evidence.verdict_cases import log_keys
 
 RUNNER = CliRunner()
 
@@ -52,6 +54,23 @@ def test_two_headers_and_two_checkpoints(tmp_path: Path) -> None:
     assert run("make", one, two, "--out", out)[0] == ExitCode.FAILED
     code, made = run("make", one, two, "--out", out, "--log-key", VKEY)
     assert (code, made["signedBoth"]) == (0, [VKEY])
+
+
+def test_two_checkpoints_by_two_keys_of_one_log(tmp_path: Path) -> None:
+    one, two, out, evidence, roots = (tmp_path / n for n in ("one", "two", "out", "evidence", "roots"))
+    keys = [str(LogVerifierKey.of(ORIGIN, key.verifying_key)) for key in (log_keys.OLD, log_keys.NEW)]
+    one.write_bytes(note(key=log_keys.OLD))
+    two.write_bytes(note(fill=2, key=log_keys.NEW))
+    world = log_keys.WORLDS["new-after-the-end"]
+    evidence.write_bytes(world.evidence().encode())
+    roots.write_text(world.roots().to_json())
+    files = [one, two, "--out", out]
+    assert run("make", *files, "--log-key", keys[0])[0] == ExitCode.FAILED
+    code, made = run("make", *files, "--log-key", keys[0], "--log-key", keys[1])
+    assert (code, set(made["signedBoth"]), made["pinned"]) == (0, set(keys), False)  # type: ignore[call-overload]
+    assert run("verify", out, "--trust-roots", roots)[0] == ExitCode.INCOMPLETE
+    assert run("make", *files, "--log-key", keys[0], "--log-key", keys[1], "--evidence", evidence)[0] == 0
+    assert run("verify", out, "--trust-roots", roots) == (0, made | {"pinned": True})
 
 
 def test_what_is_no_proof(tmp_path: Path) -> None:

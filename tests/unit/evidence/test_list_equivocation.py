@@ -18,7 +18,8 @@ from silkledger.evidence.equivocation import (
     verify_equivocation,
 )
 from silkledger.evidence.header import EngineKind
-from silkledger.evidence.list_equivocation import IdentitySection, identity_from
+from silkledger.evidence.history_section import HistorySection
+from silkledger.evidence.list_equivocation import identity_from
 from silkledger.evidence.reasons import Reason
 from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.keys import PrivateKey, Suite
@@ -148,11 +149,11 @@ def test_a_key_that_was_not_the_issuers_then(name: str) -> None:
 def test_an_identity_of_another_ledger_or_another_history() -> None:
     world = world_with(key_record(8))
     proof, roots = proof_in(world), pins(world)
-    assert proof.identity is not None
-    section = proof.identity
+    assert proof.history is not None
+    section = proof.history
 
     def with_identity(**changes: object) -> bytes:
-        return replace(proof, identity=replace(section, **changes)).encode()  # type: ignore[arg-type]
+        return replace(proof, history=replace(section, **changes)).encode()  # type: ignore[arg-type]
 
     cases: list[tuple[bytes, Reason]] = [
         (with_identity(network=replace(section.network, chain_id=1)), Reason.NETWORK_MISMATCH),
@@ -222,6 +223,6 @@ def test_one_form_only() -> None:
 def test_the_section_is_what_the_bundle_holds() -> None:
     world = world_with(key_record(8))
     section = identity_from(world.evidence(), ISSUER)
-    assert isinstance(section, IdentitySection)
+    assert isinstance(section, HistorySection)
     assert section.records == (key_record(8),)
     assert section.headers == world.evidence().headers
