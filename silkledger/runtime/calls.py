@@ -3,7 +3,7 @@
 Steps, in this order:
 
 1. the caller, from the peer certificate;
-2. the request, against its protovalidate rules;
+2. the request, against its protovalidate rules, once there is room for it (`silkledger.runtime.intake`);
 3. the handler, within the caller's deadline: grpc.aio cancels it when that has passed, and a cancelled write
    leaves nothing;
 4. an expected error becomes a `google.rpc.Status`, an unexpected one INTERNAL with a correlation id;
@@ -23,7 +23,7 @@ import grpc
 import protovalidate
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -36,6 +36,7 @@ from silkledger.runtime.errors import (
     ServiceError,
     Unauthenticated,
 )
+from silkledger.runtime.intake import Intake
 from silkledger.runtime.telemetry import Metrics, logger
 
 _OPEN_TO_ANY_CERTIFICATE: Final = ("/grpc.health.v1.", "/grpc.reflection.")
@@ -91,6 +92,18 @@ def validate(request: Message) -> None:
         raise InvalidRequest(violations)
 
 
+def _as_it_is(raw: Any) -> Any:
+    return raw
+
+
+def _parsed(raw: bytes, parse: Callable[[bytes], Message]) -> Message:
+    """Raises: InvalidRequest."""
+    try:
+        return parse(raw)
+    except DecodeError:
+        raise InvalidRequest([FieldViolation("", "NOT_PROTOBUF", "the bytes are no such message")]) from None
+
+
 def authenticate(context: grpc.aio.ServicerContext[Any, Any]) -> None:
     """Set the caller from the verified peer certificate. Raises: Unauthenticated."""
     certificates = list(context.auth_context().get("x509_pem_cert", []))
@@ -102,8 +115,9 @@ def authenticate(context: grpc.aio.ServicerContext[Any, Any]) -> None:
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # not subscriptable when run
     """Wraps every handler of the server. See the module's steps."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, intake: Intake) -> None:
         self._metrics = metrics
+        self._intake = intake
 
     async def intercept_service(
         self,
@@ -116,8 +130,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # n
             return handler
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary),
-                request_deserializer=handler.request_deserializer,
+                self._unary(method, handler.unary_unary, handler.request_deserializer or _as_it_is),
+                request_deserializer=None,
                 response_serializer=handler.response_serializer,
             )
         if handler.unary_stream is not None:
@@ -135,14 +149,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # n
         raise TypeError(f"{method}: client streaming is not used")
 
     def _unary(
-        self, method: str, inner: Callable[..., Awaitable[Message]]
+        self, method: str, inner: Callable[..., Awaitable[Message]], parse: Callable[[bytes], Message]
     ) -> Callable[..., Awaitable[Message]]:
-        async def handle(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
+        async def handle(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
             started = time.perf_counter()
             try:
                 authenticate(context)  # (1)
-                validate(request)  # (2)
-                response = await inner(request, context)  # (3)
+                async with self._intake.room(len(raw)):
+                    request = _parsed(raw, parse)
+                    validate(request)  # (2)
+                    response = await inner(request, context)  # (3)
             except ServiceError as error:
                 await self._refuse(method, context, error, started)  # (4)
             except Exception as error:  # noqa: BLE001 - the boundary: logged in full, told as a fault

@@ -134,6 +134,20 @@ class RequestInFlight(ServiceError):
         )
 
 
+class IntakeFull(ServiceError):
+    """More bytes of requests wait to be worked on than may."""
+
+    REASON = "INTAKE_FULL"
+
+    def __init__(self, waiting: int, limit: int) -> None:
+        super().__init__(
+            self.REASON,
+            f"requests of {waiting} bytes wait to be worked on; the limit is {limit}",
+            code=Code.RESOURCE_EXHAUSTED,
+            retry_after_s=0.5,
+        )
+
+
 class InternalFault(ServiceError):
     """A fault of ours. The caller gets an id that finds the log line, and nothing else."""
 
@@ -154,6 +168,7 @@ RUNTIME_REASONS: Final = {
     Forbidden.REASON: Code.PERMISSION_DENIED,
     RequestIdConflict.REASON: Code.ALREADY_EXISTS,
     RequestInFlight.REASON: Code.ABORTED,
+    IntakeFull.REASON: Code.RESOURCE_EXHAUSTED,
     InternalFault.REASON: Code.INTERNAL,
 }
 """The reasons that any service may answer with. Each service's `errors.py` has its own map beside this."""

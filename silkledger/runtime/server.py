@@ -24,6 +24,7 @@ from grpc_reflection.v1alpha import reflection
 from silkledger.runtime import failpoints
 from silkledger.runtime.calls import CallInterceptor
 from silkledger.runtime.health import Health, HealthCheck
+from silkledger.runtime.intake import Intake
 from silkledger.runtime.settings import ServerSettings, host_and_port
 from silkledger.runtime.telemetry import Metrics, MetricsEndpoint, logger
 
@@ -137,8 +138,9 @@ class Server:
         server = cls(settings, metrics or Metrics())
         names = [service.full_name for service in services]
         server.health = Health(checks or {}, names, server.metrics)
+        intake = Intake(settings.intake_bytes, settings.intake_waiting_bytes)
         server._grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(server.metrics)],
+            interceptors=[CallInterceptor(server.metrics, intake)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

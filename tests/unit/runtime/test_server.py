@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from silkledger.chain.v1 import chain_pb2
 from silkledger.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from silkledger.runtime.auth import caller
 from silkledger.runtime.errors import Code, FieldViolation, ServiceError
+from silkledger.runtime.intake import SMALL
 from silkledger.runtime.server import NamedWorker, Server, Service, WorkerDied
 from silkledger.runtime.settings import ServerSettings
 from tests.support.grpc_clients import channel, channel_without_certificate, refusal_of
@@ -30,6 +32,7 @@ class Probe(ledger_pb2_grpc.LedgerServiceServicer):
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.registering = 0
         self.entered = asyncio.Event()
         self.release = asyncio.Event()
         self.release.set()
@@ -41,6 +44,11 @@ class Probe(ledger_pb2_grpc.LedgerServiceServicer):
             raise self.error
         identity = caller()
         return ledger_pb2.GetCheckpointResponse(checkpoint=f"{identity.did} {sorted(identity.roles)}")
+
+    async def RegisterStatements(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.registering += 1
+        await self.release.wait()
+        return ledger_pb2.RegisterStatementsResponse()
 
     async def GetReceipt(self, request: Any, context: Any) -> Any:  # noqa: N802
         return ledger_pb2.GetReceiptResponse()
@@ -61,7 +69,9 @@ def probe() -> Probe:
 
 
 @asynccontextmanager
-async def running(ca: TestCa, directory: Path, probe: Probe, **parts: Any) -> AsyncIterator[Server]:
+async def running(
+    ca: TestCa, directory: Path, probe: Probe, limits: dict[str, Any] | None = None, **parts: Any
+) -> AsyncIterator[Server]:
     cert, key, authority = ca.server().write(directory)
     settings = ServerSettings(
         database_url="sqlite:///unused",
@@ -69,6 +79,7 @@ async def running(ca: TestCa, directory: Path, probe: Probe, **parts: Any) -> As
         tls_key=key,
         tls_ca=authority,
         ready_file=directory / "ready.json",
+        **(limits or {}),
     )
     add: Callable[[grpc.aio.Server], None] = lambda server: (  # noqa: E731
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(probe, server)
@@ -167,6 +178,46 @@ async def test_the_wire_contract_is_checked_before_the_handler(
         "call.data",
         "call.signature",
     }
+
+
+async def test_bytes_that_are_no_message_are_refused(ca: TestCa, tmp_path: Path, probe: Probe) -> None:
+    async with running(ca, tmp_path, probe) as server:
+        opened, _ = stub(server, ca.organisation(DID))
+        async with opened:
+            call = opened.unary_unary(f"/{NAME}/GetReceipt", None, None)
+            told = await refused(call(b"\x0a\xff"))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert told.violations == (("", "NOT_PROTOBUF"),)
+
+
+async def test_large_requests_wait_for_room_and_too_many_are_refused(
+    ca: TestCa, tmp_path: Path, probe: Probe
+) -> None:
+    probe.release.clear()
+    large = ledger_pb2.RegisterStatementsRequest(request_id=str(uuid.UUID(int=1)), statements=[bytes(SMALL)])
+    limits = {"intake_bytes": SMALL, "intake_waiting_bytes": 2 * SMALL}
+    async with running(ca, tmp_path, probe, limits) as server:
+        opened, ledger = stub(server, ca.organisation(DID))
+        async with opened:
+            calls = [ledger.RegisterStatements(large) for _ in range(3)]
+            done, waiting = await asyncio.wait(
+                [asyncio.ensure_future(_outcome(call)) for call in calls], return_when=asyncio.FIRST_COMPLETED
+            )
+            (told,) = [task.result() for task in done]
+            assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "INTAKE_FULL")
+            assert told.retry_after_s is not None
+            assert probe.registering == 1, "one is worked on, the other waits"
+            await ledger.GetReceipt(ledger_pb2.GetReceiptRequest(statement_id=bytes(32)))
+            probe.release.set()
+            assert [await task for task in waiting] == [None, None]
+
+
+async def _outcome(call: Any) -> Any:
+    """None for OK, else how it was refused."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return refusal_of(error)
 
 
 async def test_an_expected_error_arrives_with_all_its_details(

@@ -1,0 +1,82 @@
+"""How much of large requests is worked on at once: others wait their turn, too much is refused.
+
+A request takes several times its size while it is worked on. Without a bound callers who send more than the
+service can take would decide how much memory it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+from silkledger.runtime.errors import IntakeFull
+
+SMALL: Final = 64 * 1024
+"""Requests up to this many bytes neither wait nor count: reads pass while large ones queue."""
+
+
+class _Waiting(NamedTuple):
+    size: int
+    turn: asyncio.Future[None]
+
+
+class Intake:
+    """Room for requests, in bytes. `working`: worked on at once, though always one request, of whatever size.
+    `waiting`: received and waiting for their turn, first come first served.
+    """
+
+    def __init__(self, working: int, waiting: int) -> None:
+        self._limit = working
+        self._waiting_limit = waiting
+        self.working = 0
+        self.waiting = 0
+        self._queue: deque[_Waiting] = deque()
+
+    @asynccontextmanager
+    async def room(self, size: int) -> AsyncIterator[None]:
+        """Wait for room, and hold it. Raises: IntakeFull."""
+        if size <= SMALL:
+            yield
+            return
+        if self._queue or not self._fits(size):
+            await self._wait(size)
+        else:
+            self.working += size
+        try:
+            yield
+        finally:
+            self._give_back(size)
+
+    def _fits(self, size: int) -> bool:
+        return self.working == 0 or self.working + size <= self._limit
+
+    async def _wait(self, size: int) -> None:
+        if self.waiting + size > self._waiting_limit:
+            raise IntakeFull(self.waiting, self._waiting_limit)
+        place = _Waiting(size, asyncio.get_running_loop().create_future())
+        self._queue.append(place)
+        self.waiting += size
+        try:
+            await place.turn
+        except asyncio.CancelledError:
+            if place.turn.done() and not place.turn.cancelled():
+                self._give_back(size)
+            else:
+                self._queue.remove(place)
+                self.waiting -= size
+                self._admit()  # whoever stood behind may be small enough
+            raise
+
+    def _give_back(self, size: int) -> None:
+        self.working -= size
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._queue and self._fits(self._queue[0].size):
+            size, turn = self._queue.popleft()
+            self.waiting -= size
+            self.working += size
+            turn.set_result(None)

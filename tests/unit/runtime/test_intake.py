@@ -1,0 +1,147 @@
+"""Room for large requests: so many bytes are worked on, so many wait in their turn, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from silkledger.runtime.errors import Code, IntakeFull
+from silkledger.runtime.intake import SMALL, Intake
+
+LARGE = SMALL + 1
+
+
+class Request:
+    """Holds its room until it is told to end."""
+
+    def __init__(self, intake: Intake, size: int = LARGE) -> None:
+        self.size = size
+        self.end = asyncio.Event()
+        self.inside = False
+        self.task = asyncio.create_task(self._run(intake))
+
+    async def _run(self, intake: Intake) -> None:
+        async with intake.room(self.size):
+            self.inside = True
+            await self.end.wait()
+
+
+async def steps() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def made(intake: Intake, sizes: Sequence[int]) -> list[Request]:
+    requests = [Request(intake, size) for size in sizes]
+    await steps()
+    return requests
+
+
+async def finish(*requests: Request) -> None:
+    for request in requests:
+        request.end.set()
+    await asyncio.gather(*(request.task for request in requests))
+    await steps()
+
+
+async def test_what_does_not_fit_waits_for_its_turn() -> None:
+    intake = Intake(2 * LARGE, 9 * LARGE)
+    first, second, third, fourth = await made(intake, [LARGE] * 4)
+    assert [item.inside for item in (first, second, third, fourth)] == [True, True, False, False]
+    await finish(second)
+    assert (third.inside, fourth.inside) == (True, False), "first come, first served"
+    await finish(first, third, fourth)
+    assert (intake.working, intake.waiting) == (0, 0)
+
+
+async def test_what_is_too_much_is_refused_with_a_time_to_try_again() -> None:
+    intake = Intake(LARGE, LARGE)
+    first, second = await made(intake, [LARGE] * 2)
+    with pytest.raises(IntakeFull) as caught:
+        async with intake.room(LARGE):
+            pass
+    assert caught.value.code is Code.RESOURCE_EXHAUSTED
+    assert caught.value.retry_after_s is not None
+    await finish(first, second)
+    async with intake.room(LARGE):
+        assert intake.working == LARGE
+
+
+async def test_small_requests_pass_while_large_ones_queue() -> None:
+    intake = Intake(LARGE, LARGE)
+    first, second, small = await made(intake, [LARGE, LARGE, SMALL])
+    assert (second.inside, small.inside) == (False, True)
+    assert intake.working == LARGE, "and take no room"
+    await finish(first, second, small)
+
+
+async def test_a_request_that_is_larger_than_the_room_has_it_alone() -> None:
+    intake = Intake(2 * LARGE, 9 * LARGE)
+    first, huge, behind = await made(intake, [LARGE, 3 * LARGE, LARGE])
+    assert (huge.inside, behind.inside) == (False, False), "nobody overtakes it for ever"
+    await finish(first)
+    assert (huge.inside, behind.inside) == (True, False)
+    await finish(huge)
+    assert behind.inside
+    await finish(behind)
+
+
+async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
+    intake = Intake(2 * LARGE, 9 * LARGE)
+    first, huge, behind = await made(intake, [LARGE, 3 * LARGE, LARGE])
+    huge.task.cancel()
+    await steps()
+    assert behind.inside, "who stood behind it need not wait any more"
+    await finish(first, behind)
+    assert (intake.working, intake.waiting) == (0, 0)
+
+
+async def test_who_gives_up_in_the_moment_of_its_turn_gives_it_back() -> None:
+    intake = Intake(LARGE, 9 * LARGE)
+    first, second, third = await made(intake, [LARGE] * 3)
+    first.end.set()
+    while intake.waiting == 2 * LARGE:  # noqa: ASYNC110 - to the very step of the loop
+        await asyncio.sleep(0)
+    second.task.cancel()  # it has its turn and has not run yet
+    await steps()
+    assert not second.inside
+    assert third.inside
+    await finish(third)
+    assert (intake.working, intake.waiting) == (0, 0)
+
+
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from(["come", "end", "cancel"]), st.integers(0, 9), st.integers(1, 4)), max_size=40
+)
+
+
+@given(ACTIONS)
+def test_the_bounds_hold_and_nothing_is_lost(actions: list[tuple[str, int, int]]) -> None:
+    asyncio.run(_play(actions))
+
+
+async def _play(actions: list[tuple[str, int, int]]) -> None:
+    intake, alive = Intake(4 * LARGE, 6 * LARGE), list[Request]()
+    for what, which, width in actions:
+        if what == "come":
+            alive.append(Request(intake, width * LARGE))
+        elif alive and what == "end":
+            alive[which % len(alive)].end.set()
+        elif alive:
+            alive[which % len(alive)].task.cancel()
+        await steps()
+        alive = [item for item in alive if not item.task.done()]
+        inside = sum(item.size for item in alive if item.inside)
+        assert intake.working == inside <= 4 * LARGE
+        assert intake.waiting == sum(item.size for item in alive) - inside <= 6 * LARGE
+        assert inside or not alive, "somebody is always worked on"
+    for item in alive:
+        item.end.set()
+    with suppress(IntakeFull):
+        await asyncio.gather(*(item.task for item in alive))
+    assert (intake.working, intake.waiting) == (0, 0)
