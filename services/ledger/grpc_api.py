@@ -64,7 +64,8 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
 
     def service(self) -> Service:
         """For the server to add."""
-        return Service(FULL_NAME, self._add, self._hub.stop)
+        large = ("RegisterStatements", "RegisterManifest")
+        return Service(FULL_NAME, self._add, self._hub.stop, large)
 
     def _add(self, server: grpc.aio.Server) -> None:
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(self, server)

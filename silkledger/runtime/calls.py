@@ -14,9 +14,10 @@ Health and reflection need a client certificate, but no organisation.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, Final, NoReturn, cast
 
 import grpc
@@ -38,6 +39,11 @@ from silkledger.runtime.errors import (
 )
 from silkledger.runtime.intake import Intake
 from silkledger.runtime.telemetry import Metrics, logger
+
+RECEIVE_S: Final = 60.0
+"""How long a client may take to send a large request: it keeps others from sending theirs meanwhile."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
 
 _OPEN_TO_ANY_CERTIFICATE: Final = ("/grpc.health.v1.", "/grpc.reflection.")
 """Service prefixes that need no organisation in the certificate."""
@@ -104,7 +110,7 @@ def _parsed(raw: bytes, parse: Callable[[bytes], Message]) -> Message:
         raise InvalidRequest([FieldViolation("", "NOT_PROTOBUF", "the bytes are no such message")]) from None
 
 
-def authenticate(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+def authenticate(context: Context) -> None:
     """Set the caller from the verified peer certificate. Raises: Unauthenticated."""
     certificates = list(context.auth_context().get("x509_pem_cert", []))
     if not certificates:
@@ -115,9 +121,13 @@ def authenticate(context: grpc.aio.ServicerContext[Any, Any]) -> None:
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # not subscriptable when run
     """Wraps every handler of the server. See the module's steps."""
 
-    def __init__(self, metrics: Metrics, intake: Intake) -> None:
+    def __init__(self, metrics: Metrics, intake: Intake, large: Collection[str] = ()) -> None:
+        """`large`: full names (`/package.Service/Method`) of unary methods whose requests are large. They are
+        read only when there is room, not before the handler is asked.
+        """
         self._metrics = metrics
         self._intake = intake
+        self._large = frozenset(large)
 
     async def intercept_service(
         self,
@@ -129,10 +139,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # n
         if handler is None or method.startswith(_OPEN_TO_ANY_CERTIFICATE):
             return handler
         if handler.unary_unary is not None:
+            unary = self._unary(method, handler.unary_unary, handler.request_deserializer or _as_it_is)
+            if method in self._large:  # the same on the wire; here it leaves the reading to us
+                return grpc.stream_unary_rpc_method_handler(
+                    unary, request_deserializer=None, response_serializer=handler.response_serializer
+                )
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary, handler.request_deserializer or _as_it_is),
-                request_deserializer=None,
-                response_serializer=handler.response_serializer,
+                unary, request_deserializer=None, response_serializer=handler.response_serializer
             )
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
@@ -151,27 +164,48 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # n
     def _unary(
         self, method: str, inner: Callable[..., Awaitable[Message]], parse: Callable[[bytes], Message]
     ) -> Callable[..., Awaitable[Message]]:
-        async def handle(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
+        async def handle(incoming: object, context: Context) -> Message:
             started = time.perf_counter()
             try:
                 authenticate(context)  # (1)
+                raw = incoming if isinstance(incoming, bytes) else await self._receive(context)
                 async with self._intake.room(len(raw)):
                     request = _parsed(raw, parse)
                     validate(request)  # (2)
                     response = await inner(request, context)  # (3)
-            except ServiceError as error:
-                await self._refuse(method, context, error, started)  # (4)
-            except Exception as error:  # noqa: BLE001 - the boundary: logged in full, told as a fault
-                await self._refuse(method, context, _fault(method, error), started)
-            self._measure(method, "OK", "", started)  # (5)
-            return response
+            except Exception as error:  # noqa: BLE001 - the boundary: faults are logged in full
+                refusal = _refusal(method, error)
+            else:
+                self._measure(method, "OK", "", started)  # (5)
+                return response
+            refusing = self._refuse(method, context, refusal, started)  # (4)
+            incoming = raw = request = context = refusal = None  # type: ignore[assignment] # see _refuse
+            await refusing
+            raise AssertionError("a refused call went on")
 
         return handle
+
+    async def _receive(self, context: Context) -> bytes:
+        """The one request. Raises: IntakeFull, before any of it is read; InvalidRequest.
+
+        By `read` and not from the iterator: an iterator that is not read to its end keeps what it gave until
+        the collector looks.
+        """
+        with self._intake.receiving():
+            try:
+                async with asyncio.timeout(RECEIVE_S):
+                    raw: Any = await context.read()
+            except TimeoutError:
+                slow = FieldViolation("", "TOO_SLOW", f"the request was not sent in {RECEIVE_S:g} s")
+                raise InvalidRequest([slow]) from None
+        if raw is grpc.aio.EOF:  # type: ignore[attr-defined] # missing in the stubs
+            raise InvalidRequest([FieldViolation("", "NO_REQUEST", "the call ended without a request")])
+        return bytes(raw)
 
     def _stream(
         self, method: str, inner: Callable[..., AsyncIterator[Message]], *, unary_request: bool
     ) -> Callable[..., AsyncIterator[Message]]:
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Message]:
+        async def handle(request: Any, context: Context) -> AsyncIterator[Message]:
             started = time.perf_counter()
             try:
                 authenticate(context)  # (1)
@@ -181,21 +215,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # n
                     request = _validated(request)
                 async for response in inner(request, context):  # (3)
                     yield response
-            except ServiceError as error:
-                await self._refuse(method, context, error, started)  # (4)
-            except Exception as error:  # noqa: BLE001 - the boundary: logged in full, told as a fault
-                await self._refuse(method, context, _fault(method, error), started)
-            self._measure(method, "OK", "", started)  # (5)
+            except Exception as error:  # noqa: BLE001 - the boundary: faults are logged in full
+                refusal = _refusal(method, error)
+            else:
+                self._measure(method, "OK", "", started)  # (5)
+                return
+            refusing = self._refuse(method, context, refusal, started)  # (4)
+            request = context = refusal = None  # type: ignore[assignment] # see _refuse
+            await refusing
 
         return handle
 
-    async def _refuse(
-        self, method: str, context: grpc.aio.ServicerContext[Any, Any], error: ServiceError, started: float
-    ) -> NoReturn:
+    def _refuse(
+        self, method: str, context: Context, error: ServiceError, started: float
+    ) -> Awaitable[NoReturn]:
+        """What ends the call with the error.
+
+        It raises, and gRPC keeps that exception with the call. A frame in its traceback that knows the call
+        or the request would keep both, until the collector looks: whoever awaits this forgets them before.
+        """
         self._measure(method, error.code.name, error.reason, started)
         abort: Callable[[object], Awaitable[NoReturn]] = context.abort_with_status  # type: ignore[attr-defined]
-        await abort(rpc_status.to_status(status_of(error)))
-        raise AssertionError("abort_with_status returned")
+        return abort(rpc_status.to_status(status_of(error)))
 
     def _measure(self, method: str, code: str, reason: str, started: float) -> None:
         self._metrics.calls.labels(method, code, reason).inc()
@@ -207,7 +248,10 @@ def _streaming(handler: object) -> Callable[..., AsyncIterator[Message]]:
     return cast(Callable[..., AsyncIterator[Message]], handler)
 
 
-def _fault(method: str, error: Exception) -> InternalFault:
+def _refusal(method: str, error: Exception) -> ServiceError:
+    """What the caller is told: an expected error as it is, any other as a fault of ours."""
+    if isinstance(error, ServiceError):
+        return error
     correlation_id = uuid.uuid4().hex
     logger().error("handler_failed", method=method, correlation_id=correlation_id, exc_info=error)
     return InternalFault(correlation_id)

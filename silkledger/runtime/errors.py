@@ -135,14 +135,14 @@ class RequestInFlight(ServiceError):
 
 
 class IntakeFull(ServiceError):
-    """More bytes of requests wait to be worked on than may."""
+    """More large requests are being received, or wait to be worked on, than may."""
 
     REASON = "INTAKE_FULL"
 
     def __init__(self, waiting: int, limit: int) -> None:
         super().__init__(
             self.REASON,
-            f"requests of {waiting} bytes wait to be worked on; the limit is {limit}",
+            f"too many large requests at once: {waiting} bytes of them wait to be worked on, {limit} may",
             code=Code.RESOURCE_EXHAUSTED,
             retry_after_s=0.5,
         )

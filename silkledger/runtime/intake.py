@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, NamedTuple
 
 from silkledger.runtime.errors import IntakeFull
 
 SMALL: Final = 64 * 1024
 """Requests up to this many bytes neither wait nor count: reads pass while large ones queue."""
+
+
+RECEIVING: Final = 64
+"""Most large requests that are received at once."""
 
 
 class _Waiting(NamedTuple):
@@ -25,7 +29,8 @@ class _Waiting(NamedTuple):
 
 class Intake:
     """Room for requests, in bytes. `working`: worked on at once, though always one request, of whatever size.
-    `waiting`: received and waiting for their turn, first come first served.
+    `waiting`: received and waiting for their turn, first come first served. Beside them at most RECEIVING
+    requests of methods that are known to be large are being received.
     """
 
     def __init__(self, working: int, waiting: int) -> None:
@@ -33,7 +38,21 @@ class Intake:
         self._waiting_limit = waiting
         self.working = 0
         self.waiting = 0
+        self.in_transit = 0
         self._queue: deque[_Waiting] = deque()
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """Around the receiving of a large request. Raises: IntakeFull, when that many are received already or
+        no more may wait.
+        """
+        if self.in_transit >= RECEIVING or self.waiting >= self._waiting_limit:
+            raise IntakeFull(self.waiting, self._waiting_limit)
+        self.in_transit += 1
+        try:
+            yield
+        finally:
+            self.in_transit -= 1
 
     @asynccontextmanager
     async def room(self, size: int) -> AsyncIterator[None]:

@@ -76,6 +76,8 @@ class Service:
     add: Callable[[grpc.aio.Server], None]
     stop: Callable[[], None] | None = None
     """Called when draining begins: ends the streams that would not end by themselves."""
+    large_requests: tuple[str, ...] = ()
+    """Unary methods whose requests may be far over 64 KiB: read only when there is room for them."""
 
 
 class WorkerDied(RuntimeError):
@@ -138,9 +140,10 @@ class Server:
         server = cls(settings, metrics or Metrics())
         names = [service.full_name for service in services]
         server.health = Health(checks or {}, names, server.metrics)
+        large = [f"/{service.full_name}/{name}" for service in services for name in service.large_requests]
         intake = Intake(settings.intake_bytes, settings.intake_waiting_bytes)
         server._grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(server.metrics, intake)],
+            interceptors=[CallInterceptor(server.metrics, intake, large)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

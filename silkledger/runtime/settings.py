@@ -53,8 +53,8 @@ class ServerSettings:
     keepalive_s: int = 30
     # Bytes of large requests (over 64 KiB) that are worked on at once, and that may wait for their turn; more
     # are refused with RESOURCE_EXHAUSTED. A request takes several times its size while it is worked on.
-    intake_bytes: int = 8 * 1024 * 1024
-    intake_waiting_bytes: int = 16 * 1024 * 1024
+    intake_bytes: int = 4 * 1024 * 1024
+    intake_waiting_bytes: int = 8 * 1024 * 1024
     # Where the port actually bound is written as JSON, for whoever started us; none by default.
     ready_file: Path | None = None
     # DEVELOPMENT ONLY: where this process kills itself, `name` or `name:n` (silkledger.runtime.failpoints).

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from silkledger.runtime.errors import Code, IntakeFull
-from silkledger.runtime.intake import SMALL, Intake
+from silkledger.runtime.intake import RECEIVING, SMALL, Intake
 
 LARGE = SMALL + 1
 
@@ -113,6 +113,27 @@ async def test_who_gives_up_in_the_moment_of_its_turn_gives_it_back() -> None:
     assert third.inside
     await finish(third)
     assert (intake.working, intake.waiting) == (0, 0)
+
+
+async def test_so_many_are_received_at_once() -> None:
+    intake = Intake(LARGE, LARGE)
+    with ExitStack() as stack:
+        for _ in range(RECEIVING):
+            stack.enter_context(intake.receiving())
+        with pytest.raises(IntakeFull), intake.receiving():
+            pass
+    with intake.receiving():
+        assert intake.in_transit == 1
+
+
+async def test_nothing_is_received_that_could_not_wait() -> None:
+    intake = Intake(LARGE, LARGE)
+    first, second = await made(intake, [LARGE] * 2)
+    with pytest.raises(IntakeFull), intake.receiving():
+        pass
+    await finish(first, second)
+    with intake.receiving():
+        pass
 
 
 ACTIONS = st.lists(
