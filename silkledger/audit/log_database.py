@@ -27,7 +27,8 @@ from silkledger.audit.log_index import IndexAudit
 from silkledger.audit.log_rows import NO_CALL, LogRows, Pack
 from silkledger.audit.report import Difference
 from silkledger.audit.workers import Workers
-from silkledger.log.checkpoint import LogKeys, NoteError, verify_note
+from silkledger.log.checkpoint import Checkpoint, LogKeys, NoteError, parse_note, verify_note
+from silkledger.log.receipt import ReceiptError, read_root_signatures
 from silkledger.log.tree import leaf_hash
 from silkledger.projections.log_tiles import tile
 from silkledger.projections.statements import Run
@@ -120,8 +121,8 @@ class _LogDatabase:
         signed: dict[int, bytes] = {}
         if self.log_keys is None or "checkpoint" not in await tables_of(self.live):
             return signed
-        query = text("SELECT tree_size, root, note FROM checkpoint ORDER BY tree_size")
-        for size, root, note in await self.live.execute(query):
+        query = text("SELECT tree_size, root, note, signatures FROM checkpoint ORDER BY tree_size")
+        for size, root, note, signatures in await self.live.execute(query):
             key = f"tree_size={size}"
             self._sizes.append(size)
             try:
@@ -135,7 +136,22 @@ class _LogDatabase:
             signed[size] = bytes(told.root)
             if bytes(root) != signed[size]:
                 self._differs("checkpoint", key, "root", shown(signed[size]), shown(bytes(root)))
+            self._check_signatures(key, told, note, bytes(signatures or b""))
         return signed
+
+    def _check_signatures(self, key: str, head: Checkpoint, note: str, kept: bytes) -> None:
+        """Of receipts under this head: by the keys of its note, in their order. A head may have none."""
+        assert self.log_keys is not None
+        lines = [line.key_id for line in parse_note(note).signatures if line.name == head.origin]
+        try:
+            found = read_root_signatures(kept)
+            for signature in found:
+                signature.verify(head.root, self.log_keys)
+        except ReceiptError as error:
+            self._differs("checkpoint", key, "signatures", "signed by the log", str(error))
+            return
+        if kept and [signature.key_id for signature in found] != lines:
+            self._differs("checkpoint", key, "signatures", "by the keys of the note", "by others")
 
     def _right(
         self, hashes: _Hashes, stored: bytes, signed: Mapping[int, bytes], size: int

@@ -24,6 +24,8 @@ _VDP: Final = 396
 _RFC9162_SHA256: Final = 1
 _INCLUSION: Final = -1
 _EDDSA: Final = -8
+_KEPT: Final = 4 + 64
+"""A kept signature: key id and Ed25519 signature."""
 
 
 class ReceiptError(ValueError):
@@ -78,6 +80,23 @@ class RootSignature:
     key_id: bytes
     signature: bytes
 
+    def encode(self) -> bytes:
+        """As it is kept: key id, signature."""
+        return self.key_id + self.signature
+
+    def verify(self, root: MerkleRoot, keys: LogKeys) -> None:
+        """That one of the log's `keys` made it over `root`.
+
+        Raises:
+            ReceiptError: RECEIPT_KEY_UNKNOWN, RECEIPT_SIGNATURE_INVALID.
+        """
+        named = named_keys(keys, self.key_id)
+        if not named:
+            raise ReceiptError("RECEIPT_KEY_UNKNOWN", f"key id {self.key_id.hex()}, not {names_of(keys)}")
+        signed = cose.sig_structure(_protected(self.key_id), bytes(root))
+        if signer_of(named, signed, self.signature) is None:
+            raise ReceiptError("RECEIPT_SIGNATURE_INVALID", "the log did not sign this root")
+
     def receipt(self, size: int, index: int, path: Sequence[bytes]) -> bytes:
         """The receipt of leaf `index`. The caller must have computed the path from its own tree."""
         proof = cbor.encode([size, index, list(path)])
@@ -88,6 +107,14 @@ def sign_root(key: SigningKey, *, origin: str, root: MerkleRoot) -> RootSignatur
     """Sign the root of the log `origin`. The caller must have computed it from its own tree."""
     key_id = LogVerifierKey.of(origin, key.verifying_key).key_id
     return RootSignature(key_id, key.sign(cose.sig_structure(_protected(key_id), bytes(root))))
+
+
+def read_root_signatures(data: bytes) -> list[RootSignature]:
+    """Those that are kept with a head, one after another. Raises: ReceiptError RECEIPT_MALFORMED."""
+    if len(data) % _KEPT:
+        raise ReceiptError("RECEIPT_MALFORMED", f"kept signatures take {_KEPT} bytes each")
+    parts = (data[at : at + _KEPT] for at in range(0, len(data), _KEPT))
+    return [RootSignature(part[:4], part[4:]) for part in parts]
 
 
 def _protected(key_id: bytes) -> bytes:

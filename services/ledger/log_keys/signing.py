@@ -28,7 +28,7 @@ from silkledger.log.checkpoint import (
     parse_note,
     sign_checkpoint,
 )
-from silkledger.log.receipt import RootSignature, sign_root
+from silkledger.log.receipt import RootSignature, read_root_signatures, sign_root
 from silkledger.projections.anchors import CONTRACT
 from silkledger.projections.histories import StoredHistories
 from silkledger.registry.histories import origin_id
@@ -97,7 +97,7 @@ class LogKeys:
 
         Raises: NoKeyCounts: there is neither a signature nor a key that was not ended.
         """
-        kept = root_signatures(head)
+        kept = read_root_signatures(head.signatures)
         for wanted in (counting, None):
             found = [root for root in kept if wanted is None or named_keys(wanted, root.key_id)]
             if found:
@@ -106,7 +106,7 @@ class LogKeys:
             if mine:
                 checkpoint = Checkpoint(self.origin, head.tree_size, MerkleRoot(head.root))
                 anew = self._signed(checkpoint, mine[:1])
-                return root_signatures(anew)[0], _with_lines(head.note, anew.note)
+                return read_root_signatures(anew.signatures)[0], _with_lines(head.note, anew.note)
         raise NoKeyCounts(self.verifier_keys)
 
     def _signed(self, checkpoint: Checkpoint, by: Sequence[LogVerifierKey]) -> CheckpointRow:
@@ -116,7 +116,7 @@ class LogKeys:
             checkpoint.size,
             bytes(checkpoint.root),
             sign_checkpoint(checkpoint, *keys),
-            b"".join(root.key_id + root.signature for root in roots),
+            b"".join(root.encode() for root in roots),
         )
 
     async def look(self, connection: AsyncConnection) -> None:
@@ -150,13 +150,6 @@ def with_one_line(text: str, key_id: bytes, origin: str) -> str:
 async def recorded(connection: AsyncConnection, origin: str) -> OriginHistory | None:
     """The origin's history by the blocks applied so far; None: nobody registered it there."""
     return origin_history(await StoredHistories(connection).records(CONTRACT, origin_id(origin)))
-
-
-def root_signatures(head: CheckpointRow) -> list[RootSignature]:
-    """The receipts' signatures that were made with the head, in the order of its keys."""
-    size = 4 + 64
-    parts = (head.signatures[at : at + size] for at in range(0, len(head.signatures), size))
-    return [RootSignature(part[:4], part[4:]) for part in parts]
 
 
 def load_log_keys(origin: str, current: Path, further: Sequence[str]) -> LogKeys:

@@ -180,7 +180,7 @@ LOG_FIELDS = [
     *(Field(entry_pack, name, ("call", "first_item")) for name in ("width", "entries")),
     *(Field(leaf_run, name, ("first_leaf",)) for name in ("call", "first_item", "width")),
     *(Field(manifest_pack, name, ("manifest", "first_document")) for name in ("width", "leaves")),
-    *(Field(checkpoint, name, ("tree_size",)) for name in ("root", "note")),
+    *(Field(checkpoint, name, ("tree_size",)) for name in ("root", "note", "signatures")),
     *(Field(index_segment, name, ("segment",)) for name in ("first_leaf", "end_leaf")),
     Field(index_page, "records", ("segment", "first")),
     Field(accepted, "width", ("call",)),

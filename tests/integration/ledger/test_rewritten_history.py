@@ -72,7 +72,9 @@ class Operator:
             database.execute("UPDATE tile SET hashes = ? WHERE level = 0", (hashes,))
             database.execute("DELETE FROM checkpoint")
             row = (head.size, bytes(head.root), note, time.time_ns() // 1_000_000)
-            database.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?)", row)
+            database.execute(
+                "INSERT INTO checkpoint (tree_size, root, note, created_ms) VALUES (?, ?, ?, ?)", row
+            )
 
     async def anchor(self, tree: Tree, old: int) -> int:
         """Past the service's own checks, as the origin's controller. Returns the block."""

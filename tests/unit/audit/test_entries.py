@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, delete, insert, select, update
 
+from services.ledger.storage import checkpoint
 from silkledger.audit.databases import snapshot
 from silkledger.audit.log_database import LogAudit, audit_log
 from silkledger.audit.workers import ChainSource, Workers
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import ANVIL
+from silkledger.keys import Suite, generate
 from silkledger.keys.account import Account
+from silkledger.log.checkpoint import Checkpoint, LogVerifierKey, sign_checkpoint
 from silkledger.log.index import Kind, absolute, hash_key, pages, run_records, statement_records
+from silkledger.log.receipt import sign_root
 from silkledger.log.tiles import encode_bundle
 from silkledger.log.tree import Tree, leaf_hash
 from silkledger.projections import log_index, log_tiles
@@ -88,11 +92,11 @@ async def ledger(tmp_path: Path) -> AsyncIterator[tuple[Database, str, Tree]]:
     await database.close()
 
 
-async def _audit(url: str, anchors: list[tuple[int, bytes]]) -> LogAudit:
+async def _audit(url: str, anchors: list[tuple[int, bytes]], *log_keys: LogVerifierKey) -> LogAudit:
     workers = Workers(0, SOURCE)
     try:
         async with snapshot("ledger", url) as live:
-            return await audit_log("ledger", live, anchors, workers)
+            return await audit_log("ledger", live, anchors, workers, log_keys or None)
     finally:
         await workers.close()
 
@@ -232,3 +236,37 @@ async def test_anchored_entries_that_are_not_there_are_unavailable(
     result = await _audit(url, [(_COUNT + 3, bytes(32))])
     assert result.differences == ()
     assert result.unavailable == ("ledger: the log's entries 5 to 7, which are anchored",)
+
+
+async def test_a_head_by_both_keys_of_a_changing_log_and_its_altered_signatures(
+    ledger: tuple[Database, str, Tree],
+) -> None:
+    database, url, tree = ledger
+    old, new, other = (generate(Suite.EDDSA) for _ in range(3))
+    keys = [LogVerifierKey.of("log.example/1", key.verifying_key) for key in (old, new)]
+    head = Checkpoint("log.example/1", _COUNT, tree.root())
+    by_old, by_new, by_other = (
+        sign_root(key, origin=head.origin, root=head.root).encode() for key in (old, new, other)
+    )
+    row = {"tree_size": _COUNT, "root": bytes(head.root), "created_ms": 1}
+    async with database.write() as connection:
+        await connection.run_sync(checkpoint.create)
+        note = sign_checkpoint(head, old, new)
+        await connection.execute(
+            insert(checkpoint).values(row | {"note": note, "signatures": by_old + by_new})
+        )
+    assert await _audit(url, _anchors(tree), *keys) == LogAudit(_COUNT, 2, (), ())
+    named = {("checkpoint", f"tree_size={_COUNT}", "signatures")}
+    altered = by_old + by_new[:-1] + bytes((by_new[-1] ^ 1,))
+    for kept in (altered, by_old, by_new + by_old, by_old + by_other, (by_old + by_new)[:-1]):
+        async with database.write() as connection:
+            await connection.execute(update(checkpoint).values(signatures=kept))
+        assert _named(await _audit(url, _anchors(tree), *keys)) == named
+    async with database.write() as connection:
+        await connection.execute(update(checkpoint).values(signatures=None))
+    assert await _audit(url, _anchors(tree), *keys) == LogAudit(_COUNT, 2, (), ())
+    note_alone = {("checkpoint", f"tree_size={_COUNT}", "note")}
+    assert (
+        _named(await _audit(url, _anchors(tree), LogVerifierKey.of(head.origin, other.verifying_key)))
+        == note_alone
+    )
