@@ -1,7 +1,8 @@
 """grpc.health.v1 that tells the truth: SERVING only while every check passes.
 
-A check is asked again every `interval_s`; it returns None when well, else a sentence. A check that raises
-or does not answer in time counts as failed. Overall status ("") and each service's name move together.
+A check is asked again every `interval_s`, and more often until all pass for the first time; it returns None
+when well, else a sentence. A check that raises or does not answer in time counts as failed. Overall status
+("") and each service's name move together.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ HealthCheck = Callable[[], Awaitable[str | None]]
 """None when well, else why not."""
 
 CHECK_TIMEOUT_S: Final = 3.0
+
+STARTING_INTERVAL_S: Final = 0.05
+"""Pause between rounds of a service that was never well yet: whoever waits for its start learns it soon."""
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -61,10 +65,11 @@ class Health:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped; then NOT_SERVING for good."""
+        started = False
         while not stop.is_set():
-            await self.update()
+            started = await self.update() or started
             try:
-                await asyncio.wait_for(stop.wait(), self._interval_s)
+                await asyncio.wait_for(stop.wait(), self._interval_s if started else STARTING_INTERVAL_S)
             except TimeoutError:
                 continue
 

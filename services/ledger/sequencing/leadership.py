@@ -28,6 +28,8 @@ from silkledger.runtime.telemetry import logger
 LEASE_S: Final = 10.0
 """How long the sequencing replica may be silent, where the settings say nothing else."""
 
+_MOST_LOOK_S: Final = 1.0
+
 metadata = MetaData()
 
 # One row for each origin: who sequences it.
@@ -43,6 +45,8 @@ class Leadership:
         self._owner = uuid.uuid4().hex
         self._lease = Lease(log_lease, {"origin": origin}, self._owner, lease_s)
         self._renew_after_s = lease_s / 3
+        self.look_s = min(lease_s / 10, _MOST_LOOK_S)
+        """Pause of a process that stands by, before it looks again whether it may lead."""
         self._renew_at = 0.0
         self._created = False
         self._epoch: int | None = None

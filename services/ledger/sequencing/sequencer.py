@@ -135,7 +135,7 @@ class Sequencer:
         gather. Other processes' entries ring no bell here: they are looked for.
         """
         if self._epoch is None:
-            await _pause(stop, IDLE_POLL_S)
+            await _pause(stop, self._leadership.look_s)
             return
         patience_s = IDLE_POLL_S if self._database.dialect == SQLITE else self._limits.interval_s
         waits = [asyncio.create_task(self._queue.arrived.wait()), asyncio.create_task(stop.wait())]

@@ -98,6 +98,13 @@ def with_leadership(database: Database, leadership: Leadership) -> Sequencer:
     return made
 
 
+@pytest.mark.parametrize(("lease_s", "look_s"), [(0.5, 0.05), (10.0, 1.0), (60.0, 1.0)])
+async def test_who_stands_by_looks_ten_times_a_lease_and_every_second_at_least(
+    database: Database, lease_s: float, look_s: float
+) -> None:
+    assert Leadership(database, ORIGIN, lease_s).look_s == pytest.approx(look_s)
+
+
 async def test_a_merge_of_an_old_epoch_is_forgotten(database: Database) -> None:
     """The leader in between drops what was being built: to finish it would lose index entries."""
     a, b = Leadership(database, ORIGIN), Leadership(database, ORIGIN)
