@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.nursery import Forked, nursery
 
 
 def free_port() -> int:
@@ -29,7 +27,7 @@ class ServiceProcess:
     directory: Path
     environment: dict[str, str]
     address: str = ""
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    process: Forked | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.address = f"127.0.0.1:{free_port()}"
@@ -44,14 +42,8 @@ class ServiceProcess:
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
         names = {f"SILKLEDGER_{name}": value for name, value in self.environment.items()}
-        with (self.directory / "service.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"]} | names,
-                stdout=log,
-                stderr=log,
-            )
+        environment = {"PATH": os.environ["PATH"]} | names
+        self.process = nursery(self.module).start(environment, self.directory / "service.log")
         deadline = time.monotonic() + 90
         while not ready.exists():
             assert self.process.poll() is None, self.log

@@ -41,8 +41,8 @@ from silkledger.projections.log_tiles import tile
 from silkledger.projections.settlements import PAYMENT_FACT, PAYMENT_REFUSAL
 from silkledger.projections.statements import accepted, entry_pack, leaf_run, manifest_pack
 from tests.support.anvil import eventually
+from tests.support.nursery import ROOT
 from tests.support.postgres import *  # noqa: F403
-from tests.support.processes import ROOT
 from tests.support.tampering import Field, Named, connected, fields_of, tampered, with_rows
 
 from .network import (

@@ -7,8 +7,6 @@ import json
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -41,10 +39,10 @@ from silkledger.runtime.db import parse_url
 from silkledger.values import Address, CountryCode, Did
 from tests.support.anvil import FAST, eventually
 from tests.support.grpc_clients import channel
+from tests.support.nursery import Forked, nursery
 from tests.support.pki import Identity, TestCa
 from tests.support.postgres import *  # noqa: F403
 
-ROOT = Path(__file__).resolve().parents[3]
 TH, CN, LA = CountryCode("TH"), CountryCode("CN"), CountryCode("LA")
 
 
@@ -53,7 +51,7 @@ class Service:
     """The running process and what tests need to talk to it and to look behind it."""
 
     address: str
-    process: subprocess.Popen[bytes]
+    process: Forked
     database_url: str
     network: Network
     node_url: str
@@ -178,7 +176,7 @@ def new_database(server: Any) -> str:
 
 def started(
     directory: Path, url: str, node_url: str, network: Network, ca: TestCa, **more: str
-) -> tuple[subprocess.Popen[bytes], str]:
+) -> tuple[Forked, str]:
     """A process of the service that has come up, and its address; the same keys for the same directory."""
     certificate, key, root = ca.server().write(directory / "tls")
     (directory / "ca.key").write_bytes(ca.key_pem)
@@ -203,19 +201,14 @@ def started(
         "CA_KEY": str(directory / "ca.key"),
         "READY_FILE": str(directory / "ready.json"),
     } | more
-    with (directory / "service.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.identity"],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"]}
-            | {f"SILKLEDGER_{name}": value for name, value in environment.items()},
-            stderr=log,
-        )
+    names = {f"SILKLEDGER_{name}": value for name, value in environment.items()}
+    names |= {"PATH": os.environ["PATH"]}
+    process = nursery("services.identity").start(names, directory / "service.log")
     ready = _wait_ready(directory / "ready.json", process, directory / "service.log")
     return process, str(ready["address"])
 
 
-def _wait_ready(file: Path, process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+def _wait_ready(file: Path, process: Forked, log: Path) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     while not file.exists():
         assert process.poll() is None, log.read_text()

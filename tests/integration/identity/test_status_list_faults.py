@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.integration.identity.test_acts import KEY
 from tests.integration.identity.test_status_lists import EMPTY, Issuer
 from tests.support.anvil import FAST, eventually
 from tests.support.grpc_clients import channel, refusal_of
+from tests.support.nursery import Forked
 from tests.support.pki import TestCa
 
 
@@ -45,7 +45,7 @@ async def test_a_list_that_was_taken_is_recorded_once(
     ca, account = TestCa(), Account.generate()
     operator = ca.organisation(Did.of(network.chain_id, Account.generate().address), "operator")
     node = JsonRpcNode(node_url, FAST)
-    process: subprocess.Popen[bytes] | None = None
+    process: Forked | None = None
     try:
         process, address = started(tmp_path, url, node_url, network, ca, FAILPOINT="broadcast.taken")
         service = Service(address, process, url, network, node_url, ca, operator, authorities)

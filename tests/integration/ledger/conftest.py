@@ -37,6 +37,7 @@ from silkledger.statement import sign_statement
 from silkledger.values import CountryCode, Did, Digest, DocumentType, StatementId
 from tests.support.anvil import FAST
 from tests.support.grpc_clients import Refusal, channel, refusal_of
+from tests.support.nursery import Forked, nursery
 from tests.support.pki import Identity, TestCa
 from tests.support.postgres import *  # noqa: F403
 
@@ -127,7 +128,7 @@ class Ledger:
     ca: TestCa = field(default_factory=TestCa)
     origin: str = field(default_factory=lambda: f"silkledger.example/{uuid.uuid4().hex[:8]}")
     module: str = "services.ledger"
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     address: str = ""
 
     def __post_init__(self) -> None:
@@ -170,13 +171,14 @@ class Ledger:
     def start(self, **change: str) -> None:
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
-        with (self.directory / "service.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
-                cwd=ROOT,
-                env=self.environment(**change),
-                stderr=log,
-            )
+        environment, log = self.environment(**change), self.directory / "service.log"
+        if self.module == "services.ledger":
+            self.process = nursery(self.module).start(environment, log)
+        else:
+            with log.open("ab") as file:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", self.module], cwd=ROOT, env=environment, stderr=file
+                )
         deadline = time.monotonic() + 60
         while not ready.exists():
             assert self.process.poll() is None, self.log

@@ -8,8 +8,6 @@ import json
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 import uuid
@@ -41,6 +39,7 @@ from silkledger.statement import sign_statement
 from silkledger.values import CountryCode, Did, Digest, DocumentType
 from tests.support.anvil import FAST, eventually
 from tests.support.grpc_clients import channel
+from tests.support.nursery import Forked, nursery
 from tests.support.pki import Identity, TestCa
 from tests.support.postgres import *  # noqa: F403
 
@@ -70,7 +69,7 @@ class BankService:
     address: str
     database_url: str
     client: Identity
-    process: subprocess.Popen[bytes]
+    process: Forked
 
     async def rows(self) -> dict[str, int]:
         """Rows of every table that a call may write."""
@@ -131,20 +130,13 @@ Ready = Callable[[], str]
 
 def spawn(
     stack: ExitStack, module: str, directory: Path, environment: dict[str, str]
-) -> tuple[Ready, subprocess.Popen[bytes]]:
+) -> tuple[Ready, Forked]:
     """Start a service process. Stopped, and its exit code checked, with the stack."""
     ready = directory / "ready.json"
     log = directory / "service.log"
-    handle = stack.enter_context(log.open("wb"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", module],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]}
-        | {f"SILKLEDGER_{name}": value for name, value in environment.items()}
-        | {"SILKLEDGER_READY_FILE": str(ready)},
-        stdout=handle,
-        stderr=handle,
-    )
+    names = {f"SILKLEDGER_{name}": value for name, value in environment.items()}
+    names |= {"PATH": os.environ["PATH"], "SILKLEDGER_READY_FILE": str(ready)}
+    process = nursery(module).start(names, log)
 
     def stop() -> None:
         process.send_signal(signal.SIGTERM)

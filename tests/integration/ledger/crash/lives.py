@@ -20,7 +20,7 @@ from silkledger.ledger.v1 import ledger_pb2_grpc as rpc
 from silkledger.runtime.failpoints import Failpoint
 from tests.support.anvil import eventually
 from tests.support.grpc_clients import channel
-from tests.support.nursery import Nursery
+from tests.support.nursery import nursery
 from tests.support.pki import Identity
 
 from ..conftest import Ledger
@@ -43,7 +43,6 @@ class Victim:
     """The service, and what a client needs to reach whoever lives now."""
 
     service: Ledger
-    nursery: Nursery
     identity: Identity
     kills: Counter[Failpoint] = field(default_factory=Counter)
     up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,13 +91,14 @@ class Victim:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     @asynccontextmanager
-    async def _life(self, **order: str) -> AsyncIterator[asyncio.Task[int]]:
+    async def _life(self, **order: str) -> AsyncIterator[asyncio.Future[int]]:
         ready = self.service.directory / "ready.json"
         ready.unlink(missing_ok=True)
         began = time.monotonic()
         environment = self.service.environment(**SETTINGS | order)
-        self.pid = await self.nursery.start(environment, self.service.directory / "service.log")
-        ended = asyncio.create_task(self.nursery.ended())
+        log = self.service.directory / "service.log"
+        born = await asyncio.to_thread(nursery("services.ledger").start, environment, log)
+        self.pid, ended = born.pid, asyncio.wrap_future(born.exit)
         try:
             if await self._answering(ready, ended):
                 self.born_s.append(time.monotonic() - began)
@@ -107,7 +107,7 @@ class Victim:
         finally:
             await self._buried(ended)
 
-    async def _answering(self, ready: Path, ended: asyncio.Task[int]) -> bool:
+    async def _answering(self, ready: Path, ended: asyncio.Future[int]) -> bool:
         """Whether it came to listening; some places are reached before."""
         give_up = time.monotonic() + LIFE_S
         while (told := _told(ready)) is None:
@@ -119,7 +119,7 @@ class Victim:
         self._channel = channel(self.service.address, self.identity)
         return True
 
-    async def _buried(self, ended: asyncio.Task[int]) -> None:
+    async def _buried(self, ended: asyncio.Future[int]) -> None:
         self.up.clear()
         if not ended.done():
             os.kill(self.pid, signal.SIGKILL)

@@ -15,8 +15,6 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,7 +26,6 @@ from silkledger.audit.replay import Audited, replay_ledger
 from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.runtime.failpoints import Failpoint
 from tests.support.anvil import FAST
-from tests.support.nursery import Nursery
 
 from ..conftest import Founded, Ledger
 from .counts import (
@@ -62,16 +59,6 @@ def plan(rng: Random) -> list[tuple[Failpoint, int]]:
     ]
     rng.shuffle(orders)
     return orders
-
-
-@asynccontextmanager
-async def victim(founded: Founded, directory: Path, url: str) -> AsyncIterator[Victim]:
-    service = Ledger(founded, directory, url)
-    nursery = await Nursery.open("services.ledger")
-    try:
-        yield Victim(service, nursery, service.identity(founded.agency, "agency", "auditor"))
-    finally:
-        await nursery.close()
 
 
 async def die_and_live(victim: Victim, rng: Random) -> dict[str, Any]:
@@ -122,8 +109,9 @@ async def test_killed_at_every_failpoint_nothing_is_lost_doubled_or_wedged(
 
     async def run(dialect: str) -> dict[str, Any]:
         (tmp_path / dialect).mkdir()
-        async with victim(founded, tmp_path / dialect, urls[dialect]) as one:
-            return await die_and_live(one, Random(f"{seed}/{dialect}"))
+        service = Ledger(founded, tmp_path / dialect, urls[dialect])
+        victim = Victim(service, service.identity(founded.agency, "agency", "auditor"))
+        return await die_and_live(victim, Random(f"{seed}/{dialect}"))
 
     async with asyncio.TaskGroup() as group:
         runs = {dialect: group.create_task(run(dialect)) for dialect in urls}

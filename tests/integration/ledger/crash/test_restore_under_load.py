@@ -25,7 +25,6 @@ from silkledger.mirror.errors import MirrorError
 from silkledger.mirror.follow import extend
 from silkledger.mirror.verify import read_entries
 from tests.support.anvil import FAST, eventually
-from tests.support.nursery import Nursery
 
 from ..conftest import ROOT, Founded, Ledger
 from .backup import Backup, PostgresBackup, SqliteBackup
@@ -201,8 +200,7 @@ async def test_a_copy_from_before_takes_the_databases_place_under_load(
     url, copies = backup
     service = Ledger(founded, tmp_path, url)
     vkey = LogVerifierKey.of(service.origin, service.log_key.verifying_key)
-    nursery = await Nursery.open("services.ledger")
-    victim = Victim(service, nursery, service.identity(founded.agency, "agency", "auditor"))
+    victim = Victim(service, service.identity(founded.agency, "agency", "auditor"))
     holder = Holder(victim, Random(url), retryable=RETRIED)
     mirror = Mirroring(holder, MirrorDirectory(tmp_path / "mirror"), vkey)
     story, stop, mirrored = Story(victim, holder, mirror, copies), asyncio.Event(), asyncio.Event()
@@ -224,7 +222,6 @@ async def test_a_copy_from_before_takes_the_databases_place_under_load(
             leaves = await all_final(holder)
             await check_found(holder)
             on_it = await on_chain(service)
-    await nursery.close()
     assert leaves[: mirror.size] == story.entries(), "logged, and lost"
     assert unlogged <= {bytes(entry_id(leaf)) for leaf in leaves[mirror.size :]}
     tree = check_log(holder, leaves, vkey)
