@@ -107,6 +107,7 @@ class AuditedNetwork:
             "LANE_KEY_FILE": self._lane_key(identity.directory),
             "CA_CERT": identity.environment["TLS_CA"],
             "CA_KEY": str(identity.directory / "ca.key"),
+            "LANE_LEASE_MS": "2000",
         }
         ledger = self._service("ledger", "services.ledger")
         self.log_key = generate(Suite.EDDSA)
@@ -117,6 +118,9 @@ class AuditedNetwork:
             "VERIFY_PROCESSES": "0",
             "ORIGIN": ORIGIN,
             "ANCHOR_INTERVAL_MS": "200",
+            # A killed service's successor waits for them.
+            "LOG_LEASE_MS": "2000",
+            "LANE_LEASE_MS": "2000",
         }
         for name, (bic, _) in BICS.items():
             self._bank(name, bic)

@@ -200,6 +200,8 @@ def started(
         "CA_CERT": str(root),
         "CA_KEY": str(directory / "ca.key"),
         "READY_FILE": str(directory / "ready.json"),
+        # A killed service's successor waits for it.
+        "LANE_LEASE_MS": "2000",
     } | more
     names = {f"SILKLEDGER_{name}": value for name, value in environment.items()}
     names |= {"PATH": os.environ["PATH"]}

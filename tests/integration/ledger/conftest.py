@@ -161,8 +161,9 @@ class Ledger:
             "ORIGIN": self.origin,
             "READY_FILE": str(self.directory / "ready.json"),
             "ANCHOR_INTERVAL_MS": "200",
-            # A killed service's successor waits for it.
+            # A killed service's successor waits for them.
             "LOG_LEASE_MS": "2000",
+            "LANE_LEASE_MS": "2000",
             "UNACKNOWLEDGED_LIMIT": str(UNACKNOWLEDGED_LIMIT),
             "PROGRESS_INTERVAL_S": "1",
         } | change
