@@ -39,10 +39,10 @@ def witness(directory: Path, log: Ledger) -> tuple[subprocess.Popen[str], str]:
 
 
 @pytest.fixture
-def ledger(founded: Founded, tmp_path: Path) -> Iterator[Ledger]:
+def ledger(founded: Founded, tmp_path: Path, database_url: str) -> Iterator[Ledger]:
     """Not started: its witnesses need its key first."""
     (tmp_path / "ledger").mkdir()
-    made = Ledger(founded, tmp_path / "ledger", f"sqlite:///{tmp_path}/ledger.sqlite")
+    made = Ledger(founded, tmp_path / "ledger", database_url)
     yield made
     made.stop()
 

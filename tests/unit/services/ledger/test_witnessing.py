@@ -28,15 +28,15 @@ from silkledger.log.checkpoint import (
 )
 from silkledger.projections.anchors import anchor
 from silkledger.runtime.db import Database
+from silkledger.runtime.migrations import migrate_open
 from silkledger.runtime.settings import SettingsError
 from silkledger.values import MerkleRoot
 from silkledger.witness.request import AddCheckpoint
 from silkledger.witness.server import WitnessServer
 from silkledger.witness.state import WitnessState
 from silkledger.witness.witness import Answer, Witness
-from tests.unit.services.ledger.test_sequencer import KEY, ORIGIN, accept, anchored, database, sequencer
-
-__all__ = ["database"]
+from tests.support.postgres import *  # noqa: F403
+from tests.unit.services.ledger.test_sequencer import KEY, ORIGIN, accept, anchored, sequencer
 
 LOG_KEY = LogVerifierKey.of(ORIGIN, KEY.verifying_key)
 NOW = 1_790_000_000
@@ -60,6 +60,14 @@ class Served:
         self.server.shutdown()
         self.server.server_close()
         self.state.close()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = await Database.open(database_url)
+    await migrate_open(opened, "services/ledger/migrations")
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
