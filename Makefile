@@ -19,11 +19,11 @@ help: ## Show this help
 demo: install ## Run the whole story on the embedded stack, in a temporary directory
 	$(BIN)/silkledger demo
 
-# Each kind in a process of its own: what one leaves behind (event loops, channels) is not the next one's. The integration
-# tests are alone on the machine: some of them say how soon a thing has to happen.
+# Each kind in a process of its own: what one leaves behind (event loops, channels, recursion limits) is not the next one's.
 test: install-dev forge-test ## Run every test (contracts, unit, property, integration, end to end)
-	$(PY) tools/beside.py "$(PYTEST) tests/unit tests/property tests/vectors" "$(PYTEST) tests/e2e"
+	$(PYTEST) tests/unit tests/property tests/vectors
 	$(PYTEST) tests/integration
+	$(PYTEST) tests/e2e
 
 lint: install-dev ## ruff, mypy --strict, tsc --strict, import-linter, buf lint, forge fmt, derived files
 	$(BIN)/ruff check .
