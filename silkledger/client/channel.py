@@ -56,9 +56,9 @@ class Credentials:
 class Connection:
     """One channel to one service. An async context manager.
 
-    Guarantees of `call`: the identical request is repeated on UNAVAILABLE and RESOURCE_EXHAUSTED, and on
-    nothing else, until `patience` is used up; a RetryInfo delay is honoured. A deadline that passed is not
-    repeated: ask for the state instead.
+    Guarantees of `call`: the identical request is repeated on UNAVAILABLE, RESOURCE_EXHAUSTED and CANCELLED
+    (said by a server that stops), and on nothing else, until `patience` is used up; a RetryInfo delay is
+    honoured. A deadline that passed is not repeated: ask for the state instead.
     """
 
     def __init__(

@@ -12,8 +12,13 @@ from google.rpc import error_details_pb2, status_pb2
 DETAILS_KEY: Final = "grpc-status-details-bin"
 """Trailing metadata key of the serialized google.rpc.Status."""
 
-RETRYABLE: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
-"""Codes that say "the same request may be sent again": nothing was decided."""
+RETRYABLE: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED}
+)
+"""Codes that say "the same request may be sent again": no decision was told, and its request id keeps it from
+being done twice. CANCELLED is what a server that stops says of calls in flight; a call that is cancelled on
+this side ends with `asyncio.CancelledError` instead.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,31 @@ async def test_repeats_the_identical_request() -> None:
     assert len(pauses) == 2
 
 
+async def test_a_call_that_a_stopping_server_cut_off_is_repeated() -> None:
+    servicer = Faulty(_status(grpc.StatusCode.CANCELLED, "stopping"))
+    async with _served(servicer) as (ledger, _):
+        assert (await ledger.register([b"one"])).promise == b"promise"
+    first, second = servicer.requests
+    assert first == second, "under the same request id"
+
+
+async def test_a_call_that_is_cancelled_here_is_not_repeated() -> None:
+    class Hanging(Faulty):
+        async def RegisterStatements(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+            self.requests.append(request)
+            await asyncio.Event().wait()
+
+    servicer = Hanging()
+    async with _served(servicer) as (ledger, pauses):
+        call = asyncio.create_task(ledger.register([b"one"]))
+        while not servicer.requests:  # noqa: ASYNC110 - the server says when
+            await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert (len(servicer.requests), pauses) == (1, [])
+
+
 async def test_retry_info_is_honoured() -> None:
     delay = Duration(seconds=3, nanos=250_000_000)
     full = _status(
