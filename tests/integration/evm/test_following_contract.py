@@ -47,6 +47,8 @@ PROFILE = dataclasses.replace(BESU_QBFT, block_time_s=FAST.block_time_s, log_ran
 FOUR, NEWCOMERS, STRANGER = validators(4), validators(5, first=50), Validator(70)
 HALF = [*FOUR[:2], *NEWCOMERS[:3]]
 NOBODY = Address(b"\x31" * 20)
+BEFORE = 12
+"""Blocks before the validators change, at least: more than any test names by number."""
 QUIET = 4
 """Blocks without a transaction at the end."""
 
@@ -76,19 +78,23 @@ class Real:
         return seal(self.raw, sets, turns, begun)
 
 
+async def reaches(node: JsonRpcNode, number: int) -> None:
+    async def long_enough() -> bool:
+        return await node.block_number() >= number
+
+    await eventually(long_enough, f"block {number}")
+
+
 async def record(chain: EmbeddedChain) -> Real:
     node = JsonRpcNode(chain.url, FAST)
     try:
         account = Account.generate()
         contract = await ValidatorContract.create(node, account, FOUR)
         network = await deploy(node, Account.generate(), Account.generate().address, FAST)
+        await reaches(node, BEFORE)
         changed = await contract.replace_all(HALF)
-
-        async def long_enough() -> bool:
-            return await node.block_number() >= changed + QUIET
-
-        await eventually(long_enough, "the chain is long enough")
         last = changed + QUIET
+        await reaches(node, last)
         sealed = await ContractSealedNode.over(node, contract, [*FOUR, *NEWCOMERS], last)
         raw = await raw_headers(node, contract.block, last)
         rules = await contract.rules()
