@@ -132,28 +132,36 @@ class KeptState:
         """
         ends = [(path, name) for path, name in frontier(nodes, new) if name not in self._nodes]
         self._nodes |= await self._store.nodes({name for _, name in ends})
-        rebuilt: dict[bytes, bytes] = {}
-        missing = 0
-        for path, name in ends:
-            if name in self._nodes:
-                continue
-            node = await self._at(old, path)
+        cut = [(path, name) for path, name in ends if name not in self._nodes]
+        there = await self._at(old, [path for path, _ in cut])
+        rebuilt = {}
+        for path, name in cut:
+            node = there[path]
             if node is not None and keccak256(node) == name:
                 rebuilt[name] = node
-            else:
-                missing += 1
         self._nodes |= rebuilt
-        return Grown(rebuilt, missing)
+        return Grown(rebuilt, sum(name not in rebuilt for _, name in cut))
 
-    async def _at(self, root: bytes, path: tuple[int, ...]) -> bytes | None:
-        while True:
-            try:
-                return node_at(self._nodes, root, path)
-            except NodeMissing as error:
-                found = await self._store.nodes([error.name])
-                if not found:
-                    return None
-                self._nodes |= found
+    async def _at(self, root: bytes, paths: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], bytes | None]:
+        """What the trie under `root` has at each path, cut; None where a node on the way is not kept. The
+        store is asked once a level, for all of them.
+        """
+        found: dict[tuple[int, ...], bytes | None] = {}
+        absent: set[bytes] = set()
+        open_paths = list(paths)
+        while open_paths:
+            missing: dict[tuple[int, ...], bytes] = {}
+            for path in open_paths:
+                try:
+                    found[path] = node_at(self._nodes, root, path)
+                except NodeMissing as error:
+                    missing[path] = error.name
+                    found[path] = None
+            wanted = set(missing.values()) - absent
+            self._nodes |= await self._store.nodes(wanted)
+            absent |= wanted - self._nodes.keys()
+            open_paths = [path for path, name in missing.items() if name not in absent]
+        return found
 
     async def account(self, state_root: bytes, address: Address) -> tuple[AccountState, tuple[bytes, ...]]:
         """The account under `state_root`, with its proof.

@@ -34,11 +34,13 @@ class Kept:
 
     def __init__(self) -> None:
         self.held: dict[bytes, bytes] = {}
+        self.asked = 0
 
     def keep(self, trie: Trie, slots: Iterable[int]) -> None:
         self.held |= {keccak256(node): node for slot in slots for node in trie.prove(hashed(slot))}
 
     async def nodes(self, names: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        self.asked += 1
         return {name: self.held[name] for name in names if name in self.held}
 
 
@@ -96,6 +98,18 @@ def test_without_the_old_trie_the_cut_node_is_missed() -> None:
     written.keep(trie_of(before), before)
     found = asyncio.run(KeptState(written).grown(trie_of(before).root, new.root, written.held))
     assert (len(found.rebuilt), found.missing) == (1, 0)
+
+
+def test_however_much_was_written_the_store_is_asked_once_a_level() -> None:
+    before = dict.fromkeys(range(400), 7)
+    written = range(400, 1200)
+    new = trie_of(before | dict.fromkeys(written, 7))
+    kept, proofs = Kept(), Kept()
+    kept.keep(trie_of(before), before)
+    proofs.keep(new, written)
+    grown = asyncio.run(KeptState(kept).grown(trie_of(before).root, new.root, proofs.held))
+    assert len(grown.rebuilt) > 50 and grown.missing == 0
+    assert kept.asked < 10
 
 
 def test_an_altered_node_is_no_proof() -> None:
