@@ -24,7 +24,7 @@ from tests.support.grpc_clients import refusal_of
 T = TypeVar("T")
 
 CONNECTIONS: Final = 2
-IN_FLIGHT: Final = 6
+IN_FLIGHT: Final = 12
 """Calls under way at once."""
 _POLL_S: Final = 0.02
 
