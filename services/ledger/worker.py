@@ -167,7 +167,7 @@ def assemble(parts: Parts) -> Assembled:
         published=anchor_due.set,
     )
     checker = SignatureChecker(settings.verify_processes)
-    admission = Admission(database, Issuers(), checker)
+    admission = Admission(database, Issuers(database), checker)
     acceptance = Acceptance(database, queue, known)
     ledger = Ledger(settings, database, parts.network, follower, admission, acceptance, log_keys, queue)
     interval_s = settings.anchor_interval_ms / 1000

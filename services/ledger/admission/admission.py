@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from services.ledger import storage
 from services.ledger.admission.checker import SignatureChecker
 from services.ledger.admission.issuers import Issuers, Standing
@@ -72,34 +70,29 @@ class Admission:
         and the delegation is in force at the block, of that issuer. A call speaks for one of them.
         """
         claimed = claimed_issuer(raws)
-        async with self.database.read() as connection:
-            if claimed is not None and claimed != caller.did and claimed.chain_id == caller.did.chain_id:
-                relayed = await self.issuers.standing(connection, claimed, at)
-                if caller.did.address in relayed.keys.relays:
-                    return relayed
-            return await self.issuers.standing(connection, caller.did, at)
+        if claimed is not None and claimed != caller.did and claimed.chain_id == caller.did.chain_id:
+            relayed = await self.issuers.standing(claimed, at)
+            if caller.did.address in relayed.keys.relays:
+                return relayed
+        return await self.issuers.standing(caller.did, at)
 
     async def _violations(
         self, checked: CheckedRun, raws: Sequence[bytes], standing: Standing, at: BlockRef
     ) -> list[Violation]:
         """All that is wrong, by place in the call."""
         found = list(checked.violations)
-        async with self.database.read() as connection:
-            found += await self._not_accredited(connection, checked, standing, at)
-            found += await self._bad_supersessions(connection, checked, raws, standing.keys.did.text)
+        found += await self._not_accredited(checked, standing, at)
+        found += await self._bad_supersessions(checked, raws, standing.keys.did.text)
         return sorted(found, key=lambda item: item.index)
 
-    async def _not_accredited(
-        self, connection: AsyncConnection, checked: CheckedRun, standing: Standing, at: BlockRef
-    ) -> list[Violation]:
+    async def _not_accredited(self, checked: CheckedRun, standing: Standing, at: BlockRef) -> list[Violation]:
         issuer = standing.keys.did.address
         answers = {
-            kind: await self.issuers.accredited(connection, issuer, DocumentType(kind), at)
-            for kind in set(checked.types)
+            kind: await self.issuers.accredited(issuer, DocumentType(kind), at) for kind in set(checked.types)
         }
         if all(answers.values()):
             return []
-        known = standing.recorded or await self.issuers.ever_accredited(connection, issuer, at)
+        known = standing.recorded or await self.issuers.ever_accredited(issuer, at)
         found = []
         for index, kind in zip(checked.good, checked.types, strict=True):
             if answers[kind]:
@@ -113,12 +106,13 @@ class Admission:
         return found
 
     async def _bad_supersessions(
-        self, connection: AsyncConnection, checked: CheckedRun, raws: Sequence[bytes], issuer: str
+        self, checked: CheckedRun, raws: Sequence[bytes], issuer: str
     ) -> list[Violation]:
         if not checked.superseding:
             return []
         earlier = {item.supersedes for item in checked.superseding}
-        known = await storage.entries_by_id(connection, list(earlier))
+        async with self.database.read() as connection:
+            known = await storage.entries_by_id(connection, list(earlier))
         places = {key: (row.issuer, row.subject) for key, row in known.items()}
         for index, statement_id in zip(checked.good, checked.id_list(), strict=True):
             if statement_id in earlier:

@@ -24,6 +24,7 @@ from silkledger.registry.histories import (
 from silkledger.registry.identity import identity_state
 from silkledger.registry.trust import MappingTrustView, TrustView, authorised
 from silkledger.registry.trust_records import decode_grant
+from silkledger.runtime.db import Database
 from silkledger.values import Address, BlockRef, Did, DocumentType
 
 K = TypeVar("K")
@@ -59,28 +60,29 @@ async def with_trust(
 
 
 class Issuers:
-    """Reads and remembers. One answer per (issuer, block)."""
+    """Reads and remembers: one answer per (issuer, block). Whoever finds it there asks no database."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._standing: OrderedDict[tuple[Did, bytes], Standing] = OrderedDict()
         self._accredited: OrderedDict[tuple[Address, str, bytes], bool] = OrderedDict()
         self._asking = asyncio.Lock()
         """Calls that wait for the same answer at a new final block: one asks, the others read it."""
 
-    async def standing(self, connection: AsyncConnection, did: Did, at: BlockRef) -> Standing:
+    async def standing(self, did: Did, at: BlockRef) -> Standing:
         """Keys in force at the end of block `at`, by what was on chain then."""
         key = (did, bytes(at.hash))
         found = self._standing.get(key)
         if found is None:
-            records = await StoredHistories(connection).records("IdentityRegistry", identity_key(did.address))
+            history = identity_key(did.address)
+            async with self._database.read() as connection:
+                records = await StoredHistories(connection).records("IdentityRegistry", history)
             state = identity_state(did, records, at.time, at.number)
             found = Standing(issuer_keys(state), bool(visible(records, at.number)))
             _keep(self._standing, key, found)
         return found
 
-    async def accredited(
-        self, connection: AsyncConnection, issuer: Address, document_type: DocumentType, at: BlockRef
-    ) -> bool:
+    async def accredited(self, issuer: Address, document_type: DocumentType, at: BlockRef) -> bool:
         """Whether any country's chain of accreditations lets the issuer issue this type at block `at`."""
         key = (issuer, str(document_type), bytes(at.hash))
         found = self._accredited.get(key)
@@ -89,11 +91,12 @@ class Issuers:
         async with self._asking:
             found = self._accredited.get(key)
             if found is None:
-                found = await self._ask(connection, issuer, document_type, at)
+                async with self._database.read() as connection:
+                    found = await _accredited(connection, issuer, document_type, at)
                 _keep(self._accredited, key, found)
         return found
 
-    async def ever_accredited(self, connection: AsyncConnection, issuer: Address, at: BlockRef) -> bool:
+    async def ever_accredited(self, issuer: Address, at: BlockRef) -> bool:
         """Whether any accreditation of the issuer, of any type and in force or not, was on chain at block
         `at`. Reads through the registry's records: for naming a refusal only.
         """
@@ -108,28 +111,30 @@ class Issuers:
             )
             .limit(1)
         )
-        return await connection.scalar(query) is not None
+        async with self._database.read() as connection:
+            return await connection.scalar(query) is not None
 
-    async def _ask(
-        self, connection: AsyncConnection, issuer: Address, document_type: DocumentType, at: BlockRef
-    ) -> bool:
-        async def load(key: bytes) -> Sequence[HistoryRecord]:
-            return await StoredHistories(connection).records("TrustRegistry", key)
 
-        grants = await load(accreditation_key(issuer, document_type))
-        countries = {decode_grant(item).country for item in visible(grants, at.number)}
-        for country in sorted(countries):
-            ask = partial(
-                authorised,
-                issuer=issuer,
-                doc_type=document_type,
-                relying=country,
-                at_block=at.number,
-                known_at=at.number,
-            )
-            if (await with_trust(load, ask)).authorised:
-                return True
-        return False
+async def _accredited(
+    connection: AsyncConnection, issuer: Address, document_type: DocumentType, at: BlockRef
+) -> bool:
+    async def load(key: bytes) -> Sequence[HistoryRecord]:
+        return await StoredHistories(connection).records("TrustRegistry", key)
+
+    grants = await load(accreditation_key(issuer, document_type))
+    countries = {decode_grant(item).country for item in visible(grants, at.number)}
+    for country in sorted(countries):
+        ask = partial(
+            authorised,
+            issuer=issuer,
+            doc_type=document_type,
+            relying=country,
+            at_block=at.number,
+            known_at=at.number,
+        )
+        if (await with_trust(load, ask)).authorised:
+            return True
+    return False
 
 
 def _keep(cache: OrderedDict[K, T], key: K, value: T) -> None:
