@@ -26,6 +26,7 @@ from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.header import Header
 from silkledger.evidence.proven_histories import HistoryNotProven, ProvenHistories
 from silkledger.evidence.receipts import Receipt, prove_receipt
+from silkledger.evidence.trie import EMPTY_TRIE
 from silkledger.log.checkpoint import Note, parse_note
 from silkledger.manifest import ManifestLeaf, manifest_tree
 from silkledger.registry.histories import HistoryRecord, history_slot, origin_id
@@ -108,10 +109,17 @@ def _state(
         contract,
         tuple(proofs.account_proof),
         tuple(
-            History(key, tuple(histories[key]), tuple(proofs.slot_proofs[slot_of(key)]))
+            History(key, tuple(histories[key]), _one_form(proofs.slot_proofs[slot_of(key)]))
             for key in sorted(histories)
         ),
     )
+
+
+def _one_form(proof: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The proof. That of the empty trie is no node, where some give its one encoding: so that a bundle is the
+    same whoever was asked.
+    """
+    return () if list(proof) == [EMPTY_TRIE] else tuple(proof)
 
 
 def slot_of(key: bytes) -> int:

@@ -15,7 +15,8 @@ from silkledger.evidence.errors import EvidenceInvalid
 from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.reasons import Reason
 
-EMPTY_TRIE_ROOT: Final = keccak256(rlp.encode(b""))
+EMPTY_TRIE: Final = rlp.encode(b"")
+EMPTY_TRIE_ROOT: Final = keccak256(EMPTY_TRIE)
 """Root of the trie that holds nothing."""
 
 _HASH: Final = 32
@@ -172,7 +173,7 @@ def verify_proof(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | Non
     """
     if root == EMPTY_TRIE_ROOT:
         # Nodes answer with no proof, or with the one encoding of the empty trie.
-        if list(proof) in ([], [rlp.encode(b"")]):
+        if list(proof) in ([], [EMPTY_TRIE]):
             return None
         raise EvidenceInvalid(Reason.PROOF_LENGTH, "the empty trie has no nodes to prove with")
     remaining = list(proof)
