@@ -21,7 +21,7 @@ from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
 from services.ledger.admission.admission import Admission, Admitted
 from services.ledger.domain import Anchored, Stage, may_read_entry, stage_of
 from services.ledger.errors import ChainNotFollowed, FieldRefused, LogHalted, StatementNotFound
-from services.ledger.log_keys.signing import LogKeys, NoKeyCounts
+from services.ledger.log_keys.signing import LogSigningKeys, NoKeyCounts
 from services.ledger.sequencing.queue import Queue
 from services.ledger.settings import LedgerSettings
 from services.ledger.storage import EntryRow, Place, Search
@@ -84,7 +84,7 @@ class Ledger:
     follower: Follower
     admission: Admission
     acceptance: Acceptance
-    log_keys: LogKeys
+    log_keys: LogSigningKeys
     queue: Queue
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 

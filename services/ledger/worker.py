@@ -20,7 +20,7 @@ from services.ledger.events.streams import event_streams
 from services.ledger.grpc_api import LedgerApi
 from services.ledger.index.known import KnownStatements
 from services.ledger.log_keys.changes import KeyChanges, key_builders
-from services.ledger.log_keys.signing import KeyWatch, LogKeys
+from services.ledger.log_keys.signing import KeyWatch, LogSigningKeys
 from services.ledger.proofs.evidence import EvidenceDesk
 from services.ledger.proofs.log_reads import LogReads
 from services.ledger.relay.relay import Relay, relay_builders
@@ -67,7 +67,7 @@ class Parts:
     profile: EngineProfile
     network: Network
     signer: Signer
-    log_keys: LogKeys
+    log_keys: LogSigningKeys
     metrics: Metrics
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
 from services.ledger.errors import FieldRefused, LedgerError
-from services.ledger.log_keys.signing import LogKeys, recorded
+from services.ledger.log_keys.signing import LogSigningKeys, recorded
 from services.ledger.use_cases import Ledger, Request
 from silkledger.evm.contracts import Network, encode_call
 from silkledger.evm.lane import Lane
@@ -67,7 +67,7 @@ def key_builders(network: Network, origin: str) -> dict[str, IntentBuilder]:
 class KeyChanges:
     """Takes an operator's changes, one at a time. A change is durable when it is taken, not yet on chain."""
 
-    def __init__(self, ledger: Ledger, lane: Lane, keys: LogKeys) -> None:
+    def __init__(self, ledger: Ledger, lane: Lane, keys: LogSigningKeys) -> None:
         self._ledger = ledger
         self._lane = lane
         self._keys = keys

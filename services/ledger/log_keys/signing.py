@@ -51,7 +51,7 @@ class NoKeyCounts(Exception):
         super().__init__(f"ended on chain: {', '.join(map(str, keys))}; start with a key that counts")
 
 
-class LogKeys:
+class LogSigningKeys:
     """The log's private keys, in the order in which they sign. Knows of an end only what it was told."""
 
     def __init__(self, origin: str, *keys: PrivateKey) -> None:
@@ -152,11 +152,11 @@ async def recorded(connection: AsyncConnection, origin: str) -> OriginHistory | 
     return origin_history(await StoredHistories(connection).records(CONTRACT, origin_id(origin)))
 
 
-def load_log_keys(origin: str, current: Path, further: Sequence[str]) -> LogKeys:
+def load_log_keys(origin: str, current: Path, further: Sequence[str]) -> LogSigningKeys:
     """The keys of the settings. Raises: SettingsError, KeyFileError."""
     loaded = [load_key(current), *(load_key(Path(path)) for path in further)]
     try:
-        keys = LogKeys(origin, *loaded)
+        keys = LogSigningKeys(origin, *loaded)
     except NoteError as error:
         raise SettingsError({variable_of("log_key_file"): str(error)}) from None
     if len(set(keys.verifier_keys)) < len(keys.verifier_keys):
@@ -169,7 +169,7 @@ def load_log_keys(origin: str, current: Path, further: Sequence[str]) -> LogKeys
     return keys
 
 
-async def check_log_keys(node: Node, network: Network, keys: LogKeys) -> None:
+async def check_log_keys(node: Node, network: Network, keys: LogSigningKeys) -> None:
     """That every key counts on chain; of an origin that nobody registered, that there is one key, which this
     service will register.
 
@@ -192,9 +192,9 @@ async def check_log_keys(node: Node, network: Network, keys: LogKeys) -> None:
 
 
 class KeyWatch:
-    """Tells `LogKeys` what happens to them on chain, in a process that does not sequence as well."""
+    """Tells `LogSigningKeys` what happens to them on chain, in a process that does not sequence as well."""
 
-    def __init__(self, database: Database, keys: LogKeys) -> None:
+    def __init__(self, database: Database, keys: LogSigningKeys) -> None:
         self._database = database
         self._keys = keys
 

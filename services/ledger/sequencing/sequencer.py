@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ledger import storage
 from services.ledger.index.known import KnownStatements
 from services.ledger.index.merging import Merging, add_segment
-from services.ledger.log_keys.signing import LogKeys, NoKeyCounts
+from services.ledger.log_keys.signing import LogSigningKeys, NoKeyCounts
 from services.ledger.sequencing import bulk
 from services.ledger.sequencing.batch import Batch, make_batch
 from services.ledger.sequencing.leadership import Leadership
@@ -74,7 +74,7 @@ class Sequencer:
         self,
         database: Database,
         queue: Queue,
-        log_keys: LogKeys,
+        log_keys: LogSigningKeys,
         limits: SequencingLimits,
         caught_up: Callable[[], Awaitable[bool]],
         known: KnownStatements | None = None,

@@ -1,219 +1,26 @@
-"""The follower in QBFT contract mode: a real node's blocks and state proofs, over HTTP.
-
-The validators stand in a real contract on it; tests/support/qbft_contract_chain.py makes their seals.
-"""
+"""The follower in QBFT contract mode: who seals each block is proven at its parent."""
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import dataclasses
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import rlp
-from sqlalchemy import select
 
-from silkledger.evidence.contract_lineage import ContractRules
-from silkledger.evidence.header import EngineKind, Header, decode_header
+from silkledger.evidence.header import EngineKind, decode_header
 from silkledger.evidence.reasons import Reason
-from silkledger.evm.anvil import EmbeddedChain
-from silkledger.evm.contract_seals import ContractSeals
-from silkledger.evm.contracts import Network
 from silkledger.evm.crosscheck import CrossCheckedNode
-from silkledger.evm.deploy import deploy
-from silkledger.evm.engines import BESU_QBFT
 from silkledger.evm.follower import Follower
 from silkledger.evm.node import JsonRpcNode
-from silkledger.evm.port import Node
-from silkledger.evm.seal_refusals import ArchiveUnsealed, SealsRefused, ValidatorsNotProven
-from silkledger.evm.tables import CHAIN_BLOCK, METADATA
+from silkledger.evm.seal_refusals import SealsRefused
 from silkledger.evm.validator_contract import may_change
-from silkledger.keys.account import Account
-from silkledger.runtime.db import Database
-from silkledger.values import Address, BlockHash, BlockRef
+from tests.integration.evm.contract_bench import *  # noqa: F403
+from tests.integration.evm.contract_bench import BAD, FOUR, HALF, NOBODY, PROFILE, STRANGER, Bench, Rpc
 from tests.integration.evm.test_following_seals import seals_of, settle, with_seals
-from tests.support.anvil import FAST, eventually
 from tests.support.node_proxy import NodeProxy
-from tests.support.qbft_chain import QbftChain, Turn, Validator, validators
-from tests.support.qbft_contract_chain import ContractSealedNode, ValidatorContract, raw_headers, seal
-from tests.support.sealed_rpc import SealedRpc
-
-PROFILE = dataclasses.replace(BESU_QBFT, block_time_s=FAST.block_time_s, log_range=8)
-FOUR, NEWCOMERS, STRANGER = validators(4), validators(5, first=50), Validator(70)
-HALF = [*FOUR[:2], *NEWCOMERS[:3]]
-NOBODY = Address(b"\x31" * 20)
-BEFORE = 12
-"""Blocks before the validators change, at least: more than any test names by number."""
-QUIET = 4
-"""Blocks without a transaction at the end."""
-
-
-@dataclass(frozen=True)
-class Real:
-    """A real node, its headers, and who seals: four until block `changed`, then five, of whom two stay."""
-
-    chain: EmbeddedChain
-    network: Network
-    raw: list[bytes]
-    rules: ContractRules
-    changed: int
-    proofs: list[dict[str, Any]]
-    """Of the contract with all slots that anybody asks for, by block: the node forgets its states."""
-    proof_of_none: dict[str, Any]
-    """Of an account that is not there, at block 0."""
-
-    @property
-    def last(self) -> int:
-        return len(self.raw) - 1
-
-    def sealed(self, turns: Mapping[int, Turn] | None = None, *, mode_changed: int = 0) -> list[Header]:
-        """In contract mode from block `mode_changed` on, before it in header mode."""
-        sets: list[Sequence[Validator]] = [FOUR if n < self.changed else HALF for n in range(self.last + 1)]
-        begun = QbftChain(self.raw[:mode_changed], FOUR).headers
-        return seal(self.raw, sets, turns, begun)
-
-
-async def reaches(node: JsonRpcNode, number: int) -> None:
-    async def long_enough() -> bool:
-        return await node.block_number() >= number
-
-    await eventually(long_enough, f"block {number}")
-
-
-async def record(chain: EmbeddedChain) -> Real:
-    node = JsonRpcNode(chain.url, FAST)
-    try:
-        account = Account.generate()
-        contract = await ValidatorContract.create(node, account, FOUR)
-        network = await deploy(node, Account.generate(), Account.generate().address, FAST)
-        await reaches(node, BEFORE)
-        changed = await contract.replace_all(HALF)
-        last = changed + QUIET
-        await reaches(node, last)
-        sealed = await ContractSealedNode.over(node, contract, [*FOUR, *NEWCOMERS], last)
-        raw = await raw_headers(node, contract.block, last)
-        rules = await contract.rules()
-        slots = [0, 1, *(rules.item_slot(index) for index in range(len(HALF)))]
-
-        def proof(address: Address, number: int) -> dict[str, Any]:
-            at = hex(max(number, contract.block))
-            told: dict[str, Any] = chain.rpc("eth_getProof", str(address), [f"0x{s:064x}" for s in slots], at)
-            return told
-
-        proofs = [proof(rules.address, number) for number in range(last + 1)]
-        real = Real(chain, sealed.network(network), raw, rules, changed, proofs, proof(NOBODY, 0))
-        assert [header.raw for header in real.sealed()] == [header.raw for header in sealed.headers]
-        return real
-    finally:
-        await node.close()
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
-    chain = EmbeddedChain(tmp_path_factory.mktemp("chain"), block_time_s=FAST.block_time_s)
-    chain.start()
-    try:
-        yield asyncio.run(record(chain))
-    finally:
-        chain.stop()
-
-
-class Rpc(SealedRpc):
-    """A QBFT node in contract mode, that lies about proofs when told to, and counts them."""
-
-    def __init__(self, real: Real) -> None:
-        super().__init__(real.sealed())
-        self._real = real
-        self.instead: dict[int, int] = {}
-        """Block to the block whose proof is given in its place."""
-        self.pruned_below = 0
-        self.lie: Callable[[dict[str, Any]], None] = lambda proof: None
-        self.asked: Counter[int] = Counter()
-        """Slots proven, by block; an account alone counts as 0 of them."""
-
-    def own(self, call: dict[str, Any]) -> dict[str, Any] | None:
-        if call["method"] != "eth_getProof":
-            return None
-        address, slots, block = call["params"]
-        number = int(block, 16)
-        self.asked[number] += len(slots)
-        if number < self.pruned_below:
-            return {"error": {"code": -32000, "message": "World state unavailable"}}
-        proof = copy.deepcopy(self._real.proofs[self.instead.get(number, number)])
-        if address != str(self._real.rules.address):
-            proof = copy.deepcopy(self._real.proof_of_none)
-        by_slot = {int(item["key"], 16): item for item in proof["storageProof"]}
-        proof["storageProof"] = [by_slot[int(slot, 16)] for slot in slots]
-        self.lie(proof)
-        return {"result": proof}
-
-    def put_before(self, proxy: NodeProxy) -> None:
-        proxy.distort, proxy.own = self.told, self.own
-
-
-class Bench:
-    """A QBFT node over HTTP, and a database that followers of it share, one after the other."""
-
-    def __init__(self, real: Real, proxy: NodeProxy, database: Database) -> None:
-        self.real, self.proxy, self.database = real, proxy, database
-        self.rpc = Rpc(real)
-        self.rpc.put_before(proxy)
-        self.node = JsonRpcNode(proxy.url, PROFILE, 5.0)
-
-    async def follower(
-        self,
-        rules: ContractRules | None = None,
-        pins: dict[int, BlockHash] | None = None,
-        node: Node | None = None,
-    ) -> Follower:
-        network, node = self.real.network, node or self.node
-        seals = ContractSeals(self.database, node, network.genesis_hash, rules or self.real.rules, pins)
-        follower = Follower(self.database, node, PROFILE, network, seals=seals)
-        await follower.start()
-        return follower
-
-    async def archived(self) -> list[bytes]:
-        query = select(CHAIN_BLOCK.c.header).order_by(CHAIN_BLOCK.c.number)
-        async with self.database.read() as conn:
-            return [bytes(row.header) for row in await conn.execute(query)]
-
-    async def refused(
-        self, error: type[Exception], text: str, first_bad: int, follower: Follower | None = None
-    ) -> Exception:
-        """Nothing from block `first_bad` on is applied."""
-        follower = follower or await self.follower()
-        with pytest.raises(error, match=text) as refusal:
-            await settle(follower)
-        assert follower.head.number < first_bad
-        assert len(await self.archived()) == follower.head.number
-        return refusal.value
-
-    async def recovers(self) -> None:
-        """The truth is followed afterwards."""
-        self.rpc = Rpc(self.real)
-        self.rpc.put_before(self.proxy)
-        follower = await self.follower()
-        await settle(follower)
-        assert follower.head.number == self.real.last
-
-
-@pytest.fixture
-async def bench(real: Real, tmp_path: Path) -> AsyncIterator[Bench]:
-    proxy = NodeProxy(real.chain.url)
-    await proxy.start()
-    database = await Database.open(f"sqlite:///{tmp_path}/follower.sqlite")
-    async with database.write() as conn:
-        await conn.run_sync(METADATA.create_all)
-    made = Bench(real, proxy, database)
-    yield made
-    await made.node.close()
-    await database.close()
-    await proxy.stop()
+from tests.support.qbft_chain import QbftChain, Turn
 
 
 async def test_the_validators_of_the_contract_are_followed_through_a_change(bench: Bench) -> None:
@@ -250,10 +57,6 @@ async def test_two_processes_follow_into_one_database(bench: Bench) -> None:
     await settle(other)
     await settle(one)
     assert (one.head, one.head.number) == (other.head, bench.real.last)
-
-
-BAD = 9
-"""A block before the change."""
 
 
 @pytest.mark.parametrize(
@@ -325,82 +128,6 @@ async def test_proofs_of_another_block_hide_no_change(bench: Bench) -> None:
     bench.rpc.instead = dict.fromkeys(range(changed, bench.real.last + 1), changed - 1)
     await bench.refused(SealsRefused, f"block {changed}: PROOF_NODE_HASH", changed + 1)
     await bench.recovers()
-
-
-async def test_a_node_that_pruned_the_state_proves_nothing(bench: Bench) -> None:
-    bench.rpc.pruned_below = bench.real.last
-    refusal = await bench.refused(ValidatorsNotProven, "block 0: VALIDATORS_NOT_PROVEN", 1)
-    assert isinstance(refusal, ValidatorsNotProven) and refusal.reason is Reason.VALIDATORS_NOT_PROVEN
-    await bench.recovers()
-
-
-async def test_a_pinned_block_helps_where_the_state_is_pruned(bench: Bench) -> None:
-    """Up to it the blocks are its ancestors; none of another chain passes on the way."""
-    headers, pin = bench.real.sealed(), bench.real.changed - 2
-    bench.rpc.pruned_below = pin
-    follower = await bench.follower(pins={pin: headers[pin].hash, 3: headers[3].hash})
-    await settle(follower)
-    assert follower.head.number == bench.real.last
-    assert min(bench.rpc.asked) == pin
-
-
-async def test_below_a_pinned_block_nothing_else_passes(bench: Bench) -> None:
-    headers, pin = bench.real.sealed(), bench.real.changed - 2
-    for pins in ({pin: headers[pin - 1].hash}, {pin: headers[pin].hash, 3: headers[4].hash}):
-        await bench.refused(SealsRefused, "BLOCK_PIN_MISMATCH", 1, await bench.follower(pins=pins))
-    # Not even blocks that a quorum sealed, while the pinned one is not there yet.
-    bench.rpc.headers = headers[:pin]
-    waiting = await bench.follower(pins={pin: headers[pin].hash})
-    await bench.refused(Exception, f"no block {pin}", 1, waiting)
-    await bench.recovers()
-
-
-async def test_what_was_the_way_to_a_pinned_block_stays_it(bench: Bench) -> None:
-    """The node shows the pinned way first, and another chain that a quorum sealed afterwards."""
-    headers, pin = bench.real.sealed(), bench.real.changed - 2
-    network = bench.real.network
-    pins = {pin: headers[pin].hash}
-    seals = ContractSeals(bench.database, bench.node, network.genesis_hash, bench.real.rules, pins)
-    genesis = BlockRef(0, network.genesis_hash, 0)
-    await seals.check(genesis, await bench.node.full_blocks(1, 3))
-    bench.rpc.headers = bench.real.sealed({2: Turn(proposer=FOUR[1])})
-    with pytest.raises(SealsRefused, match="block 2: BLOCK_PIN_MISMATCH"):
-        await seals.check(genesis, await bench.node.full_blocks(1, 3))
-
-
-async def test_a_network_that_changed_to_contract_mode_is_followed_from_a_pinned_block(bench: Bench) -> None:
-    """Besu's `transitions.qbft[].validatorSelectionMode`: block 7 is the first whose validators the contract
-    holds. Whoever pins the block before it, or a later one, follows it under the contract's rules."""
-    changed = 7
-    headers = bench.real.sealed(mode_changed=changed)
-    assert headers[0].extra and headers[0].extra.validators and headers[changed - 1].extra
-    bench.rpc.headers = headers
-    network = dataclasses.replace(bench.real.network, genesis_hash=headers[0].hash)
-
-    def follower(pins: dict[int, BlockHash]) -> Follower:
-        seals = ContractSeals(bench.database, bench.node, network.genesis_hash, bench.real.rules, pins)
-        return Follower(bench.database, bench.node, PROFILE, network, seals=seals)
-
-    for pins in ({}, {changed - 2: headers[changed - 2].hash}):
-        early = follower(pins)
-        await early.start()
-        await bench.refused(SealsRefused, "QBFT_NOT_EMPTY", changed - 1, early)
-    pinned = follower({changed - 1: headers[changed - 1].hash})
-    await pinned.start()
-    await settle(pinned)
-    assert pinned.head.number == bench.real.last
-
-
-async def test_an_archive_that_contradicts_a_pinned_block_halts(bench: Bench) -> None:
-    headers = bench.real.sealed()
-    bench.rpc.headers = headers[:-1]
-    await settle(await bench.follower())
-    bench.rpc.headers = headers
-    follower = await bench.follower(pins={BAD: headers[BAD - 1].hash})
-    await asyncio.wait_for(follower.run(asyncio.Event()), 20)
-    assert isinstance(follower.halted, ArchiveUnsealed)
-    assert f"BLOCK_PIN_MISMATCH: block {BAD}" in (await follower.health() or "")
-    assert follower.head.number == bench.real.last - 1
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,6 @@ async def test_a_silent_consumer_loses_its_place_and_a_slow_one_keeps_it(ledger:
             assert time.monotonic() - muted_at < LOST_WITHIN_S, "the silent one keeps its place"
             await asyncio.sleep(0.1)
         took = time.monotonic() - muted_at
-        print(f"lost after {took:.2f} s")  # noqa: T201
         assert took > KEEPALIVE_S, "it was not given the time to answer"
 
         # The slow one has read and acknowledged nothing meanwhile, for longer than the silent one was given.

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import pytest
 
-from services.ledger.log_keys.signing import LogKeys, check_log_keys
+from services.ledger.log_keys.signing import LogSigningKeys, check_log_keys
 from silkledger.audit.databases import Databases
 from silkledger.audit.replay import Audited, Means, replay_ledger
 from silkledger.chain.v1 import chain_pb2 as chain
@@ -315,7 +315,7 @@ async def test_only_keys_that_count_on_chain_are_started_with(founded: Founded) 
 
     async def problems(*keys: PrivateKey) -> dict[str, str]:
         try:
-            await check_log_keys(node, founded.network, LogKeys(origin, *keys))
+            await check_log_keys(node, founded.network, LogSigningKeys(origin, *keys))
         except SettingsError as error:
             return error.problems
         return {}

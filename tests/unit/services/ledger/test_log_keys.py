@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from eth_abi.abi import encode
 
-from services.ledger.log_keys.signing import KeyWatch, LogKeys, NoKeyCounts, load_log_keys, with_one_line
+from services.ledger.log_keys.signing import (
+    KeyWatch,
+    LogSigningKeys,
+    NoKeyCounts,
+    load_log_keys,
+    with_one_line,
+)
 from services.ledger.migrations import metadata
 from services.ledger.sequencing.queue import Queue
 from services.ledger.sequencing.sequencer import LogInconsistent, Sequencer, SequencingLimits
@@ -60,7 +66,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def looked(database: Database, keys: LogKeys) -> LogKeys:
+async def looked(database: Database, keys: LogSigningKeys) -> LogSigningKeys:
     async with database.read() as connection:
         await keys.look(connection)
     return keys
@@ -84,9 +90,9 @@ def test_a_key_that_cannot_sign_notes_or_stands_twice_is_refused(tmp_path: Path)
 
 
 def test_every_key_signs_the_head_and_its_root() -> None:
-    row = LogKeys(ORIGIN, NEW, OLD).checkpoint(3, ROOT)
+    row = LogSigningKeys(ORIGIN, NEW, OLD).checkpoint(3, ROOT)
     assert [line.key_id for line in parse_note(row.note).signatures] == [NEW_KEY.key_id, OLD_KEY.key_id]
-    nobody = LogKeys(ORIGIN)
+    nobody = LogSigningKeys(ORIGIN)
     for key in (NEW_KEY, OLD_KEY):
         signature, note = nobody.proof_of(row, [key])
         receipt = signature.receipt(3, 1, TREE.inclusion_path(1, 3))
@@ -97,8 +103,8 @@ def test_every_key_signs_the_head_and_its_root() -> None:
 
 
 def test_a_receipt_is_made_with_what_signed_the_head_before_a_key_at_hand() -> None:
-    before = LogKeys(ORIGIN, OLD).checkpoint(3, ROOT)
-    keys = LogKeys(ORIGIN, NEW)
+    before = LogSigningKeys(ORIGIN, OLD).checkpoint(3, ROOT)
+    keys = LogSigningKeys(ORIGIN, NEW)
     signature, note = keys.proof_of(before, [OLD_KEY, NEW_KEY])
     assert (signature.key_id, note) == (OLD_KEY.key_id, before.note)
     assert keys.proof_of(before)[0].key_id == OLD_KEY.key_id
@@ -107,20 +113,20 @@ def test_a_receipt_is_made_with_what_signed_the_head_before_a_key_at_hand() -> N
     assert signature.key_id == NEW_KEY.key_id
     assert [line.key_id for line in parse_note(note).signatures] == [OLD_KEY.key_id, NEW_KEY.key_id]
     # Nothing that counts is there: what signed the head is told all the same.
-    assert LogKeys(ORIGIN, OLD).proof_of(before, [NEW_KEY])[0].key_id == OLD_KEY.key_id
+    assert LogSigningKeys(ORIGIN, OLD).proof_of(before, [NEW_KEY])[0].key_id == OLD_KEY.key_id
 
 
 def test_a_head_without_signatures_of_receipts_is_signed_anew() -> None:
     note = sign_checkpoint(Checkpoint(ORIGIN, 3, TREE.root()), OLD)
     restored = CheckpointRow(3, ROOT, note)
-    signature, shown = LogKeys(ORIGIN, OLD).proof_of(restored, [OLD_KEY])
+    signature, shown = LogSigningKeys(ORIGIN, OLD).proof_of(restored, [OLD_KEY])
     assert (signature.key_id, shown) == (OLD_KEY.key_id, note)
     with pytest.raises(NoKeyCounts):
-        LogKeys(ORIGIN).proof_of(restored, [OLD_KEY])
+        LogSigningKeys(ORIGIN).proof_of(restored, [OLD_KEY])
 
 
 async def test_a_key_that_is_ended_on_chain_signs_no_more(database: Database) -> None:
-    keys = LogKeys(ORIGIN, OLD, NEW)
+    keys = LogSigningKeys(ORIGIN, OLD, NEW)
     assert (await looked(database, keys)).usable == (OLD_KEY, NEW_KEY)
     await recorded(database, records((9, 2, NEW_KEY)))
     assert (await looked(database, keys)).usable == (OLD_KEY, NEW_KEY)
@@ -137,7 +143,7 @@ async def test_a_log_whose_every_key_was_ended_halts_and_says_so(database: Datab
     async def caught_up() -> bool:
         return True
 
-    keys = LogKeys(ORIGIN, OLD)
+    keys = LogSigningKeys(ORIGIN, OLD)
     watch = KeyWatch(database, keys)
     assert await watch.health() is None
     await recorded(database, records((9, 2, NEW_KEY), (12, 3, OLD_KEY)))

@@ -21,7 +21,7 @@ from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
 from services.ledger.domain import IssuerKeys, check_statements
 from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
 from services.ledger.index.known import KnownStatements
-from services.ledger.log_keys.signing import LogKeys
+from services.ledger.log_keys.signing import LogSigningKeys
 from services.ledger.migrations import metadata
 from services.ledger.sequencing.log_tree import Nodes, append_batch, consistency_path, inclusion_path
 from services.ledger.sequencing.queue import Queue
@@ -61,7 +61,7 @@ def sequencer(database: Database, queue: Queue, batch: int = 100) -> Sequencer:
     async def caught_up() -> bool:
         return True
 
-    return Sequencer(database, queue, LogKeys(ORIGIN, KEY), SequencingLimits(0.01, batch), caught_up)
+    return Sequencer(database, queue, LogSigningKeys(ORIGIN, KEY), SequencingLimits(0.01, batch), caught_up)
 
 
 def raw(number: int) -> bytes:
