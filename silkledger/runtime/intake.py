@@ -84,8 +84,7 @@ class Intake:
             if place.turn.done() and not place.turn.cancelled():
                 self._give_back(size)
             else:
-                self._queue.remove(place)
-                self.waiting -= size
+                place.turn.cancel()
                 self._admit()  # whoever stood behind may be small enough
             raise
 
@@ -94,6 +93,12 @@ class Intake:
         self._admit()
 
     def _admit(self) -> None:
+        """Give turns to those who have waited longest. Who gave up may still stand there: its own task, which
+        takes it out otherwise, need not have run since.
+        """
+        for place in [place for place in self._queue if place.turn.cancelled()]:
+            self._queue.remove(place)
+            self.waiting -= place.size
         while self._queue and self._fits(self._queue[0].size):
             size, turn = self._queue.popleft()
             self.waiting -= size

@@ -115,6 +115,35 @@ async def test_who_gives_up_in_the_moment_of_its_turn_gives_it_back() -> None:
     assert (intake.working, intake.waiting) == (0, 0)
 
 
+@pytest.mark.parametrize("larger", [False, True])
+async def test_who_gave_up_in_the_moment_that_room_comes_free_is_passed_over(larger: bool) -> None:
+    intake = Intake(LARGE, 9 * LARGE)
+    first, second, third = await made(intake, [LARGE, LARGE + larger, LARGE])
+    first.end.set()
+    await asyncio.sleep(0)  # the first's task runs in the next step, and so does the second's end
+    second.task.cancel()
+    await steps()
+    assert first.task.done() and first.task.exception() is None
+    assert second.task.cancelled() and not second.inside
+    assert third.inside
+    await finish(third)
+    assert (intake.working, intake.waiting) == (0, 0)
+
+
+async def test_room_that_comes_free_before_the_cancelled_one_has_run() -> None:
+    intake = Intake(LARGE, 9 * LARGE)
+    room = intake.room(LARGE)
+    await room.__aenter__()
+    second, third = await made(intake, [LARGE] * 2)
+    second.task.cancel()
+    await room.__aexit__(None, None, None)  # no step of the loop in between
+    await steps()
+    assert second.task.cancelled() and not second.inside
+    assert third.inside
+    await finish(third)
+    assert (intake.working, intake.waiting) == (0, 0)
+
+
 async def test_so_many_are_received_at_once() -> None:
     intake = Intake(LARGE, LARGE)
     with ExitStack() as stack:
