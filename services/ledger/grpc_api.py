@@ -242,7 +242,7 @@ class LedgerApi(ledger_pb2_grpc.LedgerServiceServicer):
         ledger, network = self._ledger, self._ledger.network
         return pb.GetNetworkResponse(
             origin=ledger.settings.origin,
-            log_verifier_key=str(ledger.log_keys.verifier_keys[0]),
+            log_verifier_key=str((ledger.log_keys.usable or ledger.log_keys.verifier_keys)[0]),
             log_verifier_keys=[str(key) for key in ledger.log_keys.usable],
             chain_id=network.chain_id,
             genesis_hash=bytes(network.genesis_hash),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evidence.header import EngineKind, Header, decode_header
@@ -65,9 +65,20 @@ async def blocks_at(conn: AsyncConnection, numbers: Sequence[int]) -> dict[int, 
 
 
 async def newest_at_time(conn: AsyncConnection, unix_s: int) -> BlockRef | None:
-    """The newest applied block whose header time is at most `unix_s`."""
-    query = _refs().where(CHAIN_BLOCK.c.time <= unix_s).order_by(CHAIN_BLOCK.c.number.desc()).limit(1)
-    return _ref((await conn.execute(query)).first())
+    """The newest applied block whose header time is at most `unix_s`. Reads as many blocks as halvings need:
+    times never fall with the number, and have no index.
+    """
+    number = CHAIN_BLOCK.c.number
+    low, high = (await conn.execute(select(func.min(number), func.max(number)))).one()
+    found: BlockRef | None = None
+    while low is not None and low <= high:
+        middle = (low + high) // 2
+        block = await block_at(conn, middle)
+        if block is None or block.time > unix_s:
+            high = middle - 1
+        else:
+            found, low = block, middle + 1
+    return found
 
 
 async def stored_block(conn: AsyncConnection, number: int, kind: EngineKind) -> StoredBlock | None:

@@ -28,7 +28,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from silkledger.runtime.auth import caller_of_certificate, set_caller
+from silkledger.runtime.auth import caller, caller_of_certificate, set_caller
 from silkledger.runtime.errors import (
     ERROR_DOMAIN,
     FieldViolation,
@@ -191,7 +191,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # n
         By `read` and not from the iterator: an iterator that is not read to its end keeps what it gave until
         the collector looks.
         """
-        with self._intake.receiving():
+        with self._intake.receiving(str(caller().did)):
             try:
                 async with asyncio.timeout(RECEIVE_S):
                     raw: Any = await context.read()

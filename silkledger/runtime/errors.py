@@ -139,10 +139,10 @@ class IntakeFull(ServiceError):
 
     REASON = "INTAKE_FULL"
 
-    def __init__(self, waiting: int, limit: int) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(
             self.REASON,
-            f"too many large requests at once: {waiting} bytes of them wait to be worked on, {limit} may",
+            f"too many large requests at once: {what}",
             code=Code.RESOURCE_EXHAUSTED,
             retry_after_s=0.5,
         )

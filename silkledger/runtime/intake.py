@@ -7,7 +7,7 @@ service can take would decide how much memory it needs.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, NamedTuple
@@ -19,7 +19,8 @@ SMALL: Final = 64 * 1024
 
 
 RECEIVING: Final = 64
-"""Most large requests that are received at once."""
+RECEIVING_OF_ONE: Final = RECEIVING // 4
+"""Most large requests that are received at once, of all callers and of one: a slow one keeps others out."""
 
 
 class _Waiting(NamedTuple):
@@ -38,21 +39,34 @@ class Intake:
         self._waiting_limit = waiting
         self.working = 0
         self.waiting = 0
-        self.in_transit = 0
+        self._receiving = Counter[str]()
         self._queue: deque[_Waiting] = deque()
 
+    @property
+    def in_transit(self) -> int:
+        """Large requests that are being received."""
+        return self._receiving.total()
+
     @contextmanager
-    def receiving(self) -> Iterator[None]:
-        """Around the receiving of a large request. Raises: IntakeFull, when that many are received already or
-        no more may wait.
+    def receiving(self, caller: str) -> Iterator[None]:
+        """Around the receiving of a large request. Raises: IntakeFull, when that many are received already,
+        of this caller or in all, or no more may wait.
         """
-        if self.in_transit >= RECEIVING or self.waiting >= self._waiting_limit:
-            raise IntakeFull(self.waiting, self._waiting_limit)
-        self.in_transit += 1
+        if self.waiting >= self._waiting_limit:
+            raise self._full()
+        if self._receiving[caller] >= RECEIVING_OF_ONE:
+            raise IntakeFull(f"{RECEIVING_OF_ONE} of this caller are being received")
+        if self.in_transit >= RECEIVING:
+            raise IntakeFull(f"{RECEIVING} are being received")
+        self._receiving[caller] += 1
         try:
             yield
         finally:
-            self.in_transit -= 1
+            self._receiving[caller] -= 1
+            self._receiving += Counter()  # forgets who has none
+
+    def _full(self) -> IntakeFull:
+        return IntakeFull(f"{self.waiting} bytes of them wait to be worked on, {self._waiting_limit} may")
 
     @asynccontextmanager
     async def room(self, size: int) -> AsyncIterator[None]:
@@ -74,7 +88,7 @@ class Intake:
 
     async def _wait(self, size: int) -> None:
         if self.waiting + size > self._waiting_limit:
-            raise IntakeFull(self.waiting, self._waiting_limit)
+            raise self._full()
         place = _Waiting(size, asyncio.get_running_loop().create_future())
         self._queue.append(place)
         self.waiting += size

@@ -17,6 +17,7 @@ from silkledger.projections.histories import StoredHistories
 from silkledger.registry.histories import status_list_key
 from silkledger.registry.status_lists import ListRecord, decode_list_record
 from silkledger.runtime.db import Database
+from silkledger.status_list import MAX_SEQUENCE
 from silkledger.values import BlockRef, Did
 
 ACCEPTED: Final = 1
@@ -102,6 +103,7 @@ class StatusListReads:
 
     async def equivocation(self, number: Number) -> bytes:
         """The proof that the issuer signed two lists under this number. Raises: StatusListNotFound."""
+        _check_number(number)
         async with self._database.read() as connection:
             proof = await rows.equivocation_of(connection, number)
         if proof is None:
@@ -119,6 +121,7 @@ class StatusListReads:
         return Standing(held, record, await block_at(connection, record.recorded_at), stage)
 
     async def _numbered(self, connection: AsyncConnection, number: Number) -> Found:
+        _check_number(number)
         as_of = await self._questions.as_of(connection, "", None)
         held, signed = await rows.held(connection, number), await rows.list_of(connection, number)
         if held is None or signed is None:
@@ -158,6 +161,12 @@ class StatusListReads:
         if found is None:
             raise FieldRefused("BLOCK_NOT_FINAL", "as_of_time", "is before the first block followed")
         return found if found.number <= final.number else final
+
+
+def _check_number(number: Number) -> None:
+    """Raises: StatusListNotFound, for a number that no list can have, nor a database hold."""
+    if number.sequence > MAX_SEQUENCE:
+        raise StatusListNotFound(f"number {number.sequence} of the series is not held")
 
 
 async def record_of(connection: AsyncConnection, number: Number) -> ListRecord | None:

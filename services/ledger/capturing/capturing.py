@@ -44,6 +44,7 @@ from silkledger.runtime.db import Database
 from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.runtime.lease import LeaseLost
 from silkledger.runtime.telemetry import logger
+from silkledger.runtime.waiting import first_of
 
 _LOOKS_PER_BLOCK: Final = 4
 _PARTS: Final = 8
@@ -129,15 +130,12 @@ class Capturing:
                     looked_at = final
                     self._tell("")
             except LeaseLost:
-                pass
+                self._tell("")  # another process captures
             except (NodeError, CaptureFailed, EvidenceInvalid) as error:
                 self._tell(str(error))
             except DBAPIError as error:
                 self._tell(type(error).__name__)
-            try:
-                await asyncio.wait_for(stop.wait(), self._profile.block_time_s / _LOOKS_PER_BLOCK)
-            except TimeoutError:
-                continue
+            await first_of((stop,), self._profile.block_time_s / _LOOKS_PER_BLOCK)
 
     async def step(self) -> int | None:
         """Capture if that is due; the block as of which it was.
@@ -169,8 +167,9 @@ class Capturing:
             self._refused = block
             raise
         reach(Failpoint.CAPTURE_GATHERED)
-        async with self._leadership.writing() as connection:
+        async with self._database.write() as connection:  # under their hashes they are true whoever leads
             await insert_nodes(connection, gathered.nodes)
+        async with self._leadership.writing() as connection:
             await insert_steps(connection, steps)
             row = CaptureRow(block, gathered.whole)
             await insert_capture(connection, row, time.time_ns() // 1_000_000)

@@ -39,6 +39,8 @@ class GatheredValidators:
     """Blocks of which and of whose parents the validators are proven."""
     pinned: list[int] = field(default_factory=list)
     """Pinned blocks of which they are proven."""
+    unproven: list[int] = field(default_factory=list)
+    """Those of which the node, which proved the rest, does not prove them any more."""
 
     def add(self, proof: ValidatorsProof) -> None:
         self.nodes |= {keccak256(node): node for nodes in (proof.account, *proof.slots) for node in nodes}
@@ -81,6 +83,7 @@ class ValidatorProofs:
             if start is None:
                 raise CaptureFailed(f"of no pinned block before {header.number} the validators can be proven")
             await self._add_way(source, start, header.number, gathered)
+            self._unproven.update(gathered.unproven)
             return gathered
 
     async def _add_pinned(self, source: EvidenceSource, number: int, gathered: GatheredValidators) -> None:
@@ -89,7 +92,7 @@ class ValidatorProofs:
             gathered.add(await prove_validators(source, pinned, self._rules))
             gathered.pinned.append(number)
         except (NodeUnavailable, CaptureFailed) as error:
-            self._unproven.add(number)
+            gathered.unproven.append(number)
             logger().info("pinned_validators_not_captured", block=number, why=str(error))
 
     async def _add_way(

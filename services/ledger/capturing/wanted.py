@@ -8,8 +8,8 @@ as many statements as there are, without asking for one of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,6 +29,8 @@ from silkledger.registry.histories import (
     record_kind,
 )
 from silkledger.registry.trust_records import decode_country, decode_grant
+
+Decoded = TypeVar("Decoded")
 
 _COUNTRY: Final = 1
 _GRANT: Final = 2
@@ -51,8 +53,8 @@ async def registry_slots(connection: AsyncConnection, block: int) -> dict[Contra
         .order_by(columns.block_number, columns.log_index)
     )
     records = [HistoryRecord(row.block_number, bytes(row.record)) for row in await connection.execute(query)]
-    countries = {decode_country(item).country for item in _of_kind(records, _COUNTRY)}
-    grants = [decode_grant(item) for item in _of_kind(records, _GRANT)]
+    countries = {item.country for item in _decoded(records, _COUNTRY, decode_country)}
+    grants = _decoded(records, _GRANT, decode_grant)
     trust = [country_key(country) for country in sorted(countries)]
     for grant in grants:
         trust.append(accreditation_key(grant.issuer, grant.document_type))
@@ -89,12 +91,14 @@ def _slots(keys: Sequence[bytes]) -> list[int]:
     return [slot_of(key) for key in dict.fromkeys(keys)]
 
 
-def _of_kind(records: Iterable[HistoryRecord], kind: int) -> list[HistoryRecord]:
+def _decoded(
+    records: Iterable[HistoryRecord], kind: int, decode: Callable[[HistoryRecord], Decoded]
+) -> list[Decoded]:
     found = []
     for item in records:
         try:
             if record_kind(item.record) == kind:
-                found.append(item)
+                found.append(decode(item))
         except RecordInvalid:
             continue  # such a record authorises nobody
     return found

@@ -23,6 +23,7 @@ from silkledger.projections.anchors import CONTRACT
 from silkledger.registry.histories import origin_id
 from silkledger.registry.origins import OriginHistory, OriginKey
 from silkledger.runtime.auth import Caller
+from silkledger.runtime.db import advisory_lock
 from silkledger.runtime.idempotency import remember, replay
 
 ADD: Final = "log.key.add"
@@ -86,6 +87,7 @@ class KeyChanges:
         key = self._read(verifier_key)  # (2)
         method = METHODS[kind]
         async with self._ledger.database.write() as connection:
+            await advisory_lock(connection, f"ledger/log-keys/{self._keys.origin}")
             if (
                 await replay(connection, caller.did, method, request.request_id, request.fingerprint)
                 is not None
@@ -99,6 +101,7 @@ class KeyChanges:
                     "LOG_KEY_CHANGE_PENDING", "another change is on its way to the chain", retry_after_s=1.0
                 )
             assert history is not None
+            await self._keys.look(connection)
             self._check_addition(history, key) if kind == ADD else self._check_end(history, key)  # (5)
             intent = Intent(kind, f"{self._keys.origin}/{len(made)}", key.recorded)
             await self._lane.enqueue(connection, intent)
@@ -163,7 +166,7 @@ class KeyChanges:
             raise FieldRefused("LOG_KEY_ABSENT", "verifier_key", "the key does not count")
         if len(_counting(history)) == 1:
             raise FieldRefused("LAST_LOG_KEY", "verifier_key", "no other key counts: add its successor first")
-        if key == self._keys.verifier_keys[0]:
+        if key in self._keys.usable[:1]:
             raise FieldRefused(
                 "LOG_KEY_IN_USE", "verifier_key", "this service signs with it: make another key its first one"
             )

@@ -1,7 +1,8 @@
 """The keys that this process signs with for the log: one, or two while the log changes its key.
 
 All of them sign every checkpoint; the first one signs promises. Which keys count is said on chain: a process
-with a key that does not count refuses to start, and a key that is ended while it runs signs no more.
+with a key that does not count refuses to start, and a key that is ended while it runs signs no new head. It
+still signs what shows a head that was anchored while it counted, where no signature was kept.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from silkledger.registry.origins import OriginHistory, origin_history
 from silkledger.runtime.db import Database
 from silkledger.runtime.settings import SettingsError, variable_of
 from silkledger.runtime.telemetry import logger
+from silkledger.runtime.waiting import first_of
 from silkledger.values import Address, MerkleRoot
 
 NOBODY: Final = Address(bytes(20))
@@ -45,7 +47,7 @@ LOOK_S: Final = 1.0
 
 
 class NoKeyCounts(Exception):
-    """Every key of this process was ended on chain: it must sign nothing more for the log."""
+    """Every key of this process was ended on chain: it must sign no new head of the log."""
 
     def __init__(self, keys: Sequence[LogVerifierKey]) -> None:
         super().__init__(f"ended on chain: {', '.join(map(str, keys))}; start with a key that counts")
@@ -205,10 +207,7 @@ class KeyWatch:
                     await self._keys.look(connection)
             except DBAPIError as error:
                 logger().warning("log_keys_unread", why=type(error).__name__)
-            try:
-                await asyncio.wait_for(stop.wait(), LOOK_S)
-            except TimeoutError:
-                continue
+            await first_of((stop,), LOOK_S)
 
     async def health(self) -> str | None:
         """None while a key counts, else a sentence."""

@@ -36,6 +36,7 @@ from silkledger.runtime.db import SQLITE, Database
 from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.runtime.lease import LeaseLost
 from silkledger.runtime.telemetry import logger
+from silkledger.runtime.waiting import first_of
 
 IDLE_POLL_S: Final = 1.0
 """How often to look whether there is something to do that nobody in this process knows of."""
@@ -138,10 +139,7 @@ class Sequencer:
             await _pause(stop, self._leadership.look_s)
             return
         patience_s = IDLE_POLL_S if self._database.dialect == SQLITE else self._limits.interval_s
-        waits = [asyncio.create_task(self._queue.arrived.wait()), asyncio.create_task(stop.wait())]
-        await asyncio.wait(waits, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
+        await first_of((stop, self._queue.arrived), patience_s)
         remaining = last + self._limits.interval_s - time.monotonic()
         if remaining > 0:
             await _pause(stop, remaining)

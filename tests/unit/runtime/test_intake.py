@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from silkledger.runtime.errors import Code, IntakeFull
-from silkledger.runtime.intake import RECEIVING, SMALL, Intake
+from silkledger.runtime.intake import RECEIVING, RECEIVING_OF_ONE, SMALL, Intake
 
 LARGE = SMALL + 1
 
@@ -147,21 +147,38 @@ async def test_room_that_comes_free_before_the_cancelled_one_has_run() -> None:
 async def test_so_many_are_received_at_once() -> None:
     intake = Intake(LARGE, LARGE)
     with ExitStack() as stack:
-        for _ in range(RECEIVING):
-            stack.enter_context(intake.receiving())
-        with pytest.raises(IntakeFull), intake.receiving():
+        for number in range(RECEIVING):
+            stack.enter_context(intake.receiving(f"did:{number % 4}"))
+        with (
+            pytest.raises(IntakeFull, match=f"{RECEIVING} are being received"),
+            intake.receiving("did:other"),
+        ):
             pass
-    with intake.receiving():
+    assert intake.in_transit == 0
+    with intake.receiving("did:other"):
         assert intake.in_transit == 1
+
+
+async def test_one_caller_leaves_room_for_others() -> None:
+    intake = Intake(LARGE, LARGE)
+    with ExitStack() as stack:
+        for _ in range(RECEIVING_OF_ONE):
+            stack.enter_context(intake.receiving("did:slow"))
+        with pytest.raises(IntakeFull, match="of this caller"), intake.receiving("did:slow"):
+            pass
+        with intake.receiving("did:other"):
+            pass
+    with intake.receiving("did:slow"):
+        pass
 
 
 async def test_nothing_is_received_that_could_not_wait() -> None:
     intake = Intake(LARGE, LARGE)
     first, second = await made(intake, [LARGE] * 2)
-    with pytest.raises(IntakeFull), intake.receiving():
+    with pytest.raises(IntakeFull), intake.receiving("did:a"):
         pass
     await finish(first, second)
-    with intake.receiving():
+    with intake.receiving("did:a"):
         pass
 
 
@@ -178,13 +195,17 @@ def test_the_bounds_hold_and_nothing_is_lost(actions: list[tuple[str, int, int]]
 async def _play(actions: list[tuple[str, int, int]]) -> None:
     intake, alive = Intake(4 * LARGE, 6 * LARGE), list[Request]()
     for what, which, width in actions:
+        came, held, queued = None, intake.working, intake.waiting
         if what == "come":
-            alive.append(Request(intake, width * LARGE))
+            alive.append(came := Request(intake, width * LARGE))
         elif alive and what == "end":
             alive[which % len(alive)].end.set()
         elif alive:
             alive[which % len(alive)].task.cancel()
         await steps()
+        if came is not None and came.task.done():
+            assert isinstance(came.task.exception(), IntakeFull)
+            assert queued + came.size > 6 * LARGE and (queued or held + came.size > 4 * LARGE)
         alive = [item for item in alive if not item.task.done()]
         inside = sum(item.size for item in alive if item.inside)
         assert intake.working == inside <= 4 * LARGE
@@ -192,6 +213,5 @@ async def _play(actions: list[tuple[str, int, int]]) -> None:
         assert inside or not alive, "somebody is always worked on"
     for item in alive:
         item.end.set()
-    with suppress(IntakeFull):
-        await asyncio.gather(*(item.task for item in alive))
+    await asyncio.gather(*(item.task for item in alive))
     assert (intake.working, intake.waiting) == (0, 0)
