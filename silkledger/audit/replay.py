@@ -33,6 +33,7 @@ from silkledger.evidence.trust_roots import TrustRoots
 from silkledger.evm.contracts import Network
 from silkledger.evm.engines import EngineProfile
 from silkledger.evm.follower import WrongChain
+from silkledger.evm.port import NodeUnavailable
 from silkledger.evm.tables import CHAIN_CURSOR
 from silkledger.log.checkpoint import LogVerifierKey
 from silkledger.projections.histories import StoredHistories
@@ -155,10 +156,14 @@ async def rebuilt(
 
 
 async def _check_pins(audited: Audited, store: WorkStore) -> None:
-    """Raises: WrongChain: a pinned block is another one."""
+    """Raises: WrongChain: a pinned block is another one. NodeUnavailable: the chain does not reach it yet."""
     pinned = {} if audited.roots is None else audited.roots.pinned_blocks
     for number, pin in pinned.items():
-        if number <= store.head.number and (await store.block(number)).hash != pin:
+        if number > store.head.number:
+            raise NodeUnavailable(
+                f"the chain is final up to block {store.head.number}, below the pinned block {number}"
+            )
+        if (await store.block(number)).hash != pin:
             raise WrongChain(f"{Reason.BLOCK_PIN_MISMATCH}: block {number} is not the pinned {pin}")
 
 

@@ -1,9 +1,10 @@
 """An identity service's status lists against the chain: each by the digest that its issuer recorded.
 
-(1) A row's list is signed by the key that it names, and is the one that the chain records under its number;
-(2) the row says what its list says; (3) a proof of equivocation is one, of the row's number; (4) of the lists
-on chain each is there, or it is UNAVAILABLE: the chain has digests only. Where two lists of one number were
-signed, the one that the chain records counts. A list that is not on chain yet is held against itself only.
+(1) A row's list is signed by a key of the issuer that it names, and is the one that the chain records under
+its number; (2) the row says what its list says; (3) a proof of equivocation is one, of the row's number and
+by such a key, or it excuses nothing; (4) of the lists on chain each is there, or it is UNAVAILABLE: the chain
+has digests only. Where two lists of one number were signed, the one that the chain records counts. A list
+that is not on chain yet is held against itself only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from silkledger.audit.compare import shown
 from silkledger.audit.report import Difference
 from silkledger.evidence.equivocation import Kind, decode_equivocation, verify_equivocation
 from silkledger.evidence.errors import EvidenceInvalid
+from silkledger.keys import VerifyingKey
 from silkledger.projections.histories import HISTORY, StoredHistories
 from silkledger.registry.histories import HistoryRecord, identity_key, status_list_key
 from silkledger.registry.identity import identity_state
@@ -57,22 +59,23 @@ async def audit_status_lists(
     told = ListsAudit()
     recorded = await _recorded(replayed, upto)
     told.recorded = len(recorded)
-    others = {_number(row): row for row in await _rows(live, _EQUIVOCATIONS)}
-    for row in await _rows(live, _LISTS):
-        signed, on_chain = _parsed(row["content"]), recorded.pop(_chain_number(row), None)
-        told.held += on_chain is not None
-        other = _parsed(others[_number(row)]["content"]) if _number(row) in others else None
-        wrong = await _wrong(replayed, upto, signed, on_chain, other)  # (1)
-        if wrong or signed is None:
-            told.differences.append(_difference(database, "status_list", row, "content", *wrong))
+    others: dict[tuple[str, str, int], StatusList] = {}
+    for row in await _rows(live, _EQUIVOCATIONS):
+        if await _is_proof(row, replayed, upto):  # (3)
+            others[_number(row)] = parse_status_list(row["content"])
         else:
-            told.differences += _columns(database, row, signed)  # (2)
-    for row in others.values():
-        if not _is_proof(row):  # (3)
             expected = ("a proof of two lists of this number", "none")
             told.differences.append(
                 _difference(database, "status_list_equivocation", row, "proof", *expected)
             )
+    for row in await _rows(live, _LISTS):
+        signed, on_chain = _parsed(row["content"]), recorded.pop(_chain_number(row), None)
+        told.held += on_chain is not None
+        wrong = await _wrong(replayed, upto, signed, on_chain, others.get(_number(row)))  # (1)
+        if wrong or signed is None:
+            told.differences.append(_difference(database, "status_list", row, "content", *wrong))
+        else:
+            told.differences += _columns(database, row, signed)  # (2)
     told.unavailable += [  # (4)
         f"{database}: the status list {record.digest}, number {number} of the series 0x{series.hex()},"
         f" recorded in block {record.recorded_at}: its bytes are not held"
@@ -107,18 +110,31 @@ async def _wrong(
     """What the content should be, and what it is; empty: nothing is wrong with it."""
     if signed is None:
         return ("a signed status list", "other bytes")
-    records = await StoredHistories(replayed).records(_IDENTITY, identity_key(signed.issuer.address), upto)
-    known_at = upto if on_chain is None else on_chain.recorded_at
-    # At time zero a key that ran out or was revoked is still there: it was in force when the list came.
-    key = identity_state(signed.issuer, records, 0, known_at).methods.get(signed.fragment)
-    try:
-        if key is not None:
-            signed.verify(key)
-    except StatusListError:
+    keys = await _keys(replayed, signed, upto if on_chain is None else on_chain.recorded_at)
+    if not any(_verifies(signed, key) for key in keys):
         return (f"a list signed by {signed.method}", "one that is not")
     if on_chain is None or on_chain.digest in (signed.digest, other.digest if other else None):
         return ()
     return (f"the list {on_chain.digest}", f"the list {signed.digest}")
+
+
+async def _keys(replayed: AsyncConnection, signed: StatusList, upto: int) -> set[VerifyingKey]:
+    """What the list's key id ever named, up to a block. At time zero: a key that ran out or was revoked since
+    was in force when the list came.
+    """
+    records = await StoredHistories(replayed).records(_IDENTITY, identity_key(signed.issuer.address), upto)
+    states = (
+        identity_state(signed.issuer, records, 0, block) for block in {item.block_number for item in records}
+    )
+    return {state.methods[signed.fragment] for state in states if signed.fragment in state.methods}
+
+
+def _verifies(signed: StatusList, key: VerifyingKey) -> bool:
+    try:
+        signed.verify(key)
+    except StatusListError:
+        return False
+    return True
 
 
 def _columns(database: str, row: _Row, signed: StatusList) -> Iterator[Difference]:
@@ -141,7 +157,7 @@ def _columns(database: str, row: _Row, signed: StatusList) -> Iterator[Differenc
             yield _difference(database, "status_list", row, name, shown(value), shown(row[name]))
 
 
-def _is_proof(row: _Row) -> bool:
+async def _is_proof(row: _Row, replayed: AsyncConnection, upto: int) -> bool:
     try:
         proof = decode_equivocation(row["proof"])
         verify_equivocation(row["proof"])
@@ -149,7 +165,9 @@ def _is_proof(row: _Row) -> bool:
     except (EvidenceInvalid, StatusListError):
         return False
     said = (str(signed.issuer), signed.id, signed.sequence)
-    return proof.kind is Kind.STATUS_LISTS and row["content"] in proof.pair and said == _number(row)
+    if proof.kind is not Kind.STATUS_LISTS or row["content"] not in proof.pair or said != _number(row):
+        return False
+    return proof.issuer_key in {key.to_multikey() for key in await _keys(replayed, signed, upto)}
 
 
 async def _rows(live: AsyncConnection, query: TextClause) -> list[_Row]:

@@ -63,6 +63,8 @@ class _Way:
     hashes: bytes
 
     def hash_of(self, number: int) -> BlockHash:
+        if number < self.first:
+            raise RuntimeError(f"block {number} is not on the way to the pinned block")
         offset = (number - self.first) * BlockHash.SIZE
         return BlockHash(self.hashes[offset : offset + BlockHash.SIZE])
 
@@ -160,16 +162,17 @@ class ContractSeals:
         return header
 
     async def _begin(self, head: BlockRef) -> None:
-        """The way to the newest pinned block; or, where it is archived, whether that is the one."""
-        if head.number < self._newest:
-            self._way = await self._way_to_pin(head)
-        elif self._newest:
-            (header,) = await archived_headers(self._database, self._newest, self._newest)
-            pin = self._pins[self._newest]
+        """Whether the archive has the pinned blocks as pinned, and the way to the newest one beyond it."""
+        for number, pin in self._pins.items():
+            if not 0 < number <= head.number:
+                continue
+            (header,) = await archived_headers(self._database, number, number)
             if header.hash != pin:
                 raise ArchiveUnsealed(
-                    f"{Reason.BLOCK_PIN_MISMATCH}: block {self._newest} is {header.hash}, but {pin} is pinned"
+                    f"{Reason.BLOCK_PIN_MISMATCH}: block {number} is {header.hash}, but {pin} is pinned"
                 )
+        if head.number < self._newest:
+            self._way = await self._way_to_pin(head)
         self._begun = True
 
     async def _way_to_pin(self, head: BlockRef) -> _Way:
@@ -193,8 +196,10 @@ class ContractSeals:
 
     def _check_ancestor(self, block: FullBlock) -> None:
         header = block.header
-        wanted = None if self._way is None else self._way.hash_of(header.number)
-        if wanted is not None and header.hash != wanted:
+        if self._way is None:
+            raise RuntimeError("the way to the pinned block is not known")
+        wanted = self._way.hash_of(header.number)
+        if header.hash != wanted:
             raise SealsRefused(
                 header.number, block.told_by, Reason.BLOCK_PIN_MISMATCH, _pinned(header, wanted)
             )

@@ -40,7 +40,7 @@ from silkledger.evm.seal_refusals import SealsRefused, ValidatorsNotProven
 from silkledger.evm.tables import CHAIN_BLOCK, METADATA
 from silkledger.runtime.db import Database
 from silkledger.values import BlockHash
-from tests.integration.evm.test_following_contract import FOUR, HALF, Real, Rpc, record
+from tests.integration.evm.contract_bench import FOUR, HALF, Real, Rpc, record
 from tests.integration.evm.test_following_seals import seals_of, settle, with_seals
 from tests.support.anvil import FAST
 from tests.support.node_proxy import NodeProxy

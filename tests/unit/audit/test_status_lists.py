@@ -44,6 +44,10 @@ def signed(sequence: int, *revoked: int, key: PrivateKey = KEY, series: str = SE
 LISTS = (signed(0), signed(1, 5), signed(2, 5, 9))
 """The last one is not on chain yet."""
 OTHER = signed(1, 77)
+FORGED = prove_status_lists(
+    OTHER.raw, signed(1, 5, key=STRANGER).raw, STRANGER.verifying_key.to_multikey()
+).encode()
+"""That the issuer signed two lists, by a stranger's key."""
 
 
 def _history(key: bytes, block: int, record: bytes) -> dict[str, Any]:
@@ -117,10 +121,12 @@ ALTERED: list[tuple[Table, str, object, str]] = [
     (rows.status_list, "content", LISTS[1].raw[:-1], "content"),
     (rows.status_list, "content", signed(1, key=STRANGER).raw, "content"),
     (rows.status_list, "content", LISTS[1].raw.replace(b"2026-03", b"2026-02"), "content"),
+    (rows.status_list, "content", LISTS[1].raw.replace(b"#delegate-1", b"#delegate-2"), "content"),
     (rows.status_list, "content", signed(1, 6).raw, "content"),
     (rows.status_list_equivocation, "content", signed(1, 78).raw, "proof"),
     (rows.status_list_equivocation, "content", b"", "proof"),
     (rows.status_list_equivocation, "proof", b"", "proof"),
+    (rows.status_list_equivocation, "proof", FORGED, "proof"),
     (rows.status_list_equivocation, "sequence", 2, "proof"),
 ]
 
@@ -146,6 +152,20 @@ async def test_a_list_on_chain_whose_bytes_are_gone_is_unavailable(both: Both) -
     assert (told.recorded, told.held, told.differences) == (2, 1, [])
     assert len(told.unavailable) == 1
     assert str(LISTS[1].digest) in told.unavailable[0]
+
+
+async def test_a_forged_proof_excuses_no_list(both: Both) -> None:
+    """It has the list that the chain records, and names a stranger's key as the issuer's."""
+    stranger = STRANGER.verifying_key.to_multikey()
+    one, two = signed(1, 5, key=STRANGER), signed(1, 6, key=STRANGER)
+    forged = prove_status_lists(one.raw, two.raw, stranger).encode()
+    await both.change(rows.status_list_equivocation.update().values(content=one.raw, proof=forged))
+    await both.change(
+        rows.status_list.update().where(rows.status_list.c.sequence == 1).values(content=OTHER.raw)
+    )
+    found = await both.found()
+    assert ("status_list_equivocation", "proof") in found
+    assert ("status_list", "content") in found
 
 
 async def test_where_two_were_signed_the_chain_says_which_counts(both: Both) -> None:
