@@ -62,17 +62,22 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+class NurseryDied(RuntimeError):
+    """The process that services are forked from has ended, and they with it."""
+
+
 class Nursery:
     """Seen from a test. It ends, and every service of it, with the test process."""
 
     def __init__(self, module: str) -> None:
         """Returns when everything is imported."""
-        self._born: queue.SimpleQueue[Forked | None] = queue.SimpleQueue()
+        self._born: queue.SimpleQueue[Forked | NurseryDied | None] = queue.SimpleQueue()
         self._order = threading.Lock()
         self._process: subprocess.Popen[bytes]
         # The process dies with the *thread* that starts it, so that must be one that stays.
         threading.Thread(target=self._run, args=(module,), name=f"nursery {module}", daemon=True).start()
-        assert self._born.get() is None, "the nursery died"
+        if (died := self._born.get()) is not None:
+            raise NurseryDied(str(died))
 
     def start(self, environment: Mapping[str, str], log: Path) -> Forked:
         """Fork a service; what it writes goes to the end of `log`."""
@@ -82,6 +87,8 @@ class Nursery:
             self._process.stdin.write(order.encode() + b"\n")
             self._process.stdin.flush()
             service = self._born.get(timeout=ENDED_S)
+        if isinstance(service, NurseryDied):
+            raise service
         assert service is not None
         return service
 
@@ -96,9 +103,14 @@ class Nursery:
                 self._born.put(None)
             elif what == "born":
                 services[told[0]] = service = Forked(told[0])
+                service.exit.set_running_or_notify_cancel()  # whoever gives up waiting does not undo the end
                 self._born.put(service)
             else:
                 services.pop(told[0]).exit.set_result(told[1])
+        died = NurseryDied(f"the nursery of {module} died")
+        for service in services.values():
+            service.exit.set_exception(died)
+        self._born.put(died)
 
 
 _nurseries: Final[dict[str, Nursery]] = {}

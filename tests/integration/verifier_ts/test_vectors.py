@@ -15,6 +15,21 @@ from tests.vectors.evidence.completeness_cases import REASONS as COMPLETENESS_RE
 from tests.vectors.evidence.verdict_cases import Case
 
 VECTORS = ROOT / "tests/vectors/evidence"
+STATUS_LIST_REASONS = {
+    Reason(f"STATUS_LIST_{name}")
+    for name in (
+        "MALFORMED",
+        "SIGNATURE",
+        "NOT_YET_VALID",
+        "EXPIRED",
+        "KEY_NOT_SHOWN",
+        "RECORD_NOT_SHOWN",
+        "NOT_RECORDED",
+        "RECORDED_OTHERWISE",
+        "REPLACED",
+        "RANGE",
+    )
+}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +126,7 @@ UNREACHED = {
     Reason.VALIDATOR_SET,
     Reason.VALIDATORS_NOT_PROVEN,
     *COMPLETENESS_REASONS,
-    *(reason for reason in Reason if reason.value.startswith("STATUS_LIST_")),
+    *STATUS_LIST_REASONS,
 }
 """No small bundle gives these: three are of proofs of equivocation, ten of status lists, five of proofs of a
 broken promise, others of proofs of completeness (contract mode among them), two of nodes' answers, one needs

@@ -68,13 +68,14 @@ def test_a_list_is_verified_and_its_entries_told(files: dict[str, Path]) -> None
     late = ("--trust-roots", files["roots"], "--at", "2026-05-01T00:00:00Z")
     code, answer = run("verify", files["list"], *late, *shown)
     assert code == ExitCode.FAILED
+    assert "STATUS_LIST_EXPIRED" in {c["reason"] for c in answer["checks"]}
 
 
 @pytest.mark.parametrize(
     ("change", "word"),
     [
         (("--index", "131072"), "entries"),
-        (("--issuer-key", "zzz"), ""),
+        (("--issuer-key", "zzz"), "MULTICODEC_UNKNOWN"),
         (("--at", "today"), "no time"),
         (("--events", "/nowhere"), "nowhere"),
         (("--trust-roots", "/nowhere"), "nowhere"),

@@ -93,15 +93,17 @@ async def test_a_call_that_a_stopping_server_cut_off_is_repeated() -> None:
 
 async def test_a_call_that_is_cancelled_here_is_not_repeated() -> None:
     class Hanging(Faulty):
+        entered = asyncio.Event()
+
         async def RegisterStatements(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
             self.requests.append(request)
+            self.entered.set()
             await asyncio.Event().wait()
 
     servicer = Hanging()
     async with _served(servicer) as (ledger, pauses):
         call = asyncio.create_task(ledger.register([b"one"]))
-        while not servicer.requests:  # noqa: ASYNC110 - the server says when
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(servicer.entered.wait(), 5)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -51,6 +51,10 @@ EXPECTED: dict[str, dict[str, Reason]] = {
 CASES = {case.name.removeprefix("log-key-"): case for case in log_keys.cases()}
 
 
+def test_every_case_is_there() -> None:
+    assert CASES.keys() == EXPECTED.keys()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_key_counts_from_its_addition_to_its_end(name: str) -> None:
     case = CASES[name]

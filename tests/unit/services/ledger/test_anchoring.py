@@ -10,7 +10,6 @@ from typing import Any, cast
 from services.ledger.sequencing.anchoring import LOOK_S, Anchoring
 
 INTERVAL_S = 0.2
-SOON_S = INTERVAL_S / 4
 
 
 class Looks(Anchoring):
@@ -21,19 +20,20 @@ class Looks(Anchoring):
         self.bell = asyncio.Event()
         super().__init__(unused, unused, unused, INTERVAL_S, unused, self.bell)
         self.at: list[float] = []
+        self.looked = asyncio.Queue[float]()
         self._leaves = leaves
 
     async def step(self) -> bool:
         self.at.append(asyncio.get_running_loop().time())
+        self.looked.put_nowait(self.at[-1])
         return self._leaves(len(self.at))
 
 
 @asynccontextmanager
-async def running(anchoring: Anchoring) -> AsyncIterator[None]:
+async def running(anchoring: Looks) -> AsyncIterator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(anchoring.run(stop))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await asyncio.wait_for(anchoring.looked.get(), LOOK_S)
     yield
     stop.set()
     await asyncio.wait_for(task, LOOK_S)
@@ -42,10 +42,10 @@ async def running(anchoring: Anchoring) -> AsyncIterator[None]:
 async def test_it_looks_at_once_when_something_says_that_an_anchor_may_be_due() -> None:
     anchoring = Looks(lambda _: False)
     async with running(anchoring):
-        for look in range(2, 6):
+        for _ in range(4):
+            rung = asyncio.get_running_loop().time()
             anchoring.bell.set()
-            await asyncio.sleep(SOON_S)
-            assert len(anchoring.at) == look
+            assert await asyncio.wait_for(anchoring.looked.get(), 5) - rung < LOOK_S / 2
 
 
 async def test_nobody_says_so_and_it_looks_all_the_same_but_not_all_the_time() -> None:
@@ -61,8 +61,5 @@ async def test_after_an_intent_was_left_the_interval_passes_whatever_is_said() -
     anchoring = Looks(lambda look: look == 1)
     async with running(anchoring):
         anchoring.bell.set()
-        await asyncio.sleep(SOON_S)
-        assert len(anchoring.at) == 1
-        await asyncio.sleep(INTERVAL_S)
-    assert len(anchoring.at) == 2, "what was said meanwhile is not forgotten"
+        await asyncio.wait_for(anchoring.looked.get(), LOOK_S)  # what was said meanwhile is not forgotten
     assert anchoring.at[1] - anchoring.at[0] >= INTERVAL_S

@@ -70,7 +70,8 @@ async def test_each_replica_is_told_of_the_others_streams_in_their_order(replica
         await replica.hears(DESK, third)
         numbers = [number for key, number in replica.told if key == DESK]
         assert numbers == sorted(set(numbers)), "each at most once, never an older one after a newer one"
-        assert {key for key, _ in replica.told} <= {DESK, VAULT}
+        await replica.hears(VAULT, aside)
+        assert {key for key, _ in replica.told} == {DESK, VAULT}
 
 
 async def test_many_streams_at_once_on_both_get_numbers_of_their_own(replicas: list[Replica]) -> None:
@@ -84,13 +85,18 @@ async def test_many_streams_at_once_on_both_get_numbers_of_their_own(replicas: l
             await replica.hears(key, number)
 
 
-async def test_a_database_that_fails_delays_numbers_and_news_and_loses_none(replicas: list[Replica]) -> None:
-    one, other = replicas
-    async with one.database.write() as connection:
+async def test_a_database_that_fails_delays_numbers_and_loses_none(replicas: list[Replica]) -> None:
+    database, numbers = replicas[0].database, list[int]()
+    takeovers = Takeovers(database, START)
+    opening = asyncio.create_task(takeovers.number(DESK, numbers.append))
+    await asyncio.sleep(0)
+    async with database.write() as connection:
         await connection.execute(text("ALTER TABLE consumer RENAME TO hidden"))
-    opening = asyncio.create_task(one.open(DESK))
-    await asyncio.sleep(0.1)
+    assert not await takeovers.commit()
+    assert not await takeovers.look()
     assert not opening.done()
-    async with one.database.write() as connection:
+    async with database.write() as connection:
         await connection.execute(text("ALTER TABLE hidden RENAME TO consumer"))
-    await other.hears(DESK, await opening)
+    assert await takeovers.commit()
+    await opening
+    await replicas[1].hears(DESK, *numbers)
