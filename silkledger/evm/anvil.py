@@ -17,7 +17,6 @@ The process dies with its parent. It has no seals and no keys: development only.
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import subprocess
 import threading
@@ -27,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from silkledger.evm.anvil_rpc import TIMEOUT_S, AnvilRpc, RpcRefused
 from silkledger.evm.anvil_state import LoadedState, StateDamaged, load_state, store_state
 from silkledger.evm.engines import ANVIL
 from silkledger.evm.toolchain import anvil_binary
@@ -38,10 +38,8 @@ _START_DEADLINE_S: Final = 30.0
 """How long anvil may take to load its state and answer."""
 _STOP_DEADLINE_S: Final = 5.0
 _REAP_S: Final = 1.0
-_RPC_TIMEOUT_S: Final = 60.0
 _HISTORY_EVERY: Final = 32
 """Blocks between dumps of earlier states. A kill loses the states (not the blocks) since the last of them."""
-_MAX_ANSWER: Final = 1 << 30
 
 
 class ChainFailed(RuntimeError):
@@ -81,6 +79,7 @@ class EmbeddedChain:
         self._block_time_s = block_time_s
         self._chain_id = chain_id
         self._binary = binary
+        self._rpc = AnvilRpc(port)
         self._process: subprocess.Popen[bytes] | None = None
         self._driver: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -134,6 +133,7 @@ class EmbeddedChain:
             raise ChainFailed("the chain is running already")
         self._directory.mkdir(parents=True, exist_ok=True)
         self._port = _claim_port(self._port)
+        self._rpc = AnvilRpc(self._port)
         loaded = self._load()
         self._failure = None
         self._stopping.clear()
@@ -156,7 +156,7 @@ class EmbeddedChain:
         """End anvil; every block is on disk already, pending transactions are not. Idempotent."""
         self._stopping.set()
         if self._driver is not None:
-            self._driver.join(_RPC_TIMEOUT_S)
+            self._driver.join(TIMEOUT_S)
             self._driver = None
         if self.running and self._failure is None:
             self._dump(history=True)
@@ -168,7 +168,7 @@ class EmbeddedChain:
         if self._process is not None:
             self._process.kill()
         if self._driver is not None:
-            self._driver.join(_RPC_TIMEOUT_S)
+            self._driver.join(TIMEOUT_S)
             self._driver = None
         self._end_process()
 
@@ -184,8 +184,15 @@ class EmbeddedChain:
         return self._progress
 
     def rpc(self, method: str, *params: object) -> Any:
-        """One JSON-RPC call, synchronously. For the driver and for tests' fault injection."""
-        return _rpc(self._port, method, params)
+        """One JSON-RPC call, synchronously. For the driver and for tests' fault injection.
+
+        Raises:
+            ChainFailed: an error was answered. OSError, http.client.HTTPException: nothing was.
+        """
+        try:
+            return self._rpc(method, *params)
+        except RpcRefused as error:
+            raise ChainFailed(str(error)) from error
 
     def _drive(self) -> None:
         """Make a block, put it on disk, and only then think of the next."""
@@ -275,6 +282,7 @@ class EmbeddedChain:
             return
 
     def _end_process(self) -> None:
+        self._rpc.close()
         process, self._process = self._process, None
         if process is None:
             return
@@ -300,20 +308,6 @@ class EmbeddedChain:
         with self._changed:
             self._failure = why
             self._changed.notify_all()
-
-
-def _rpc(port: int, method: str, params: tuple[object, ...]) -> Any:
-    """Plain http.client: the driver's thread must not depend on anybody's event loop."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_RPC_TIMEOUT_S)
-    try:
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
-        connection.request("POST", "/", body, {"content-type": "application/json"})
-        answer = json.loads(connection.getresponse().read(_MAX_ANSWER))
-    finally:
-        connection.close()
-    if "error" in answer:
-        raise ChainFailed(f"{method}: {answer['error']}")
-    return answer["result"]
 
 
 def _claim_port(port: int) -> int:

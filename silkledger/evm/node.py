@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from aiohttp import ClientError, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from silkledger.evidence import rpc
 from silkledger.evidence.errors import EvidenceInvalid
@@ -48,6 +49,9 @@ __all__ = [
 DEFAULT_TIMEOUT_S: Final = 10.0
 """One request, a whole batch included."""
 
+_KEEP_ALIVE_S: Final = 15.0
+"""How long a connection without requests is kept: less than nodes and proxies before them keep theirs."""
+
 _METHOD_NOT_FOUND: Final = -32601
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+")
 
@@ -72,6 +76,8 @@ class JsonRpcNode:
             request_kwargs={"timeout": ClientTimeout(total=timeout_s)},
             exception_retry_configuration=None,
         )
+        self._connecting = asyncio.Lock()
+        self._connected = False
 
     async def close(self) -> None:
         await self._provider.disconnect()
@@ -206,9 +212,20 @@ class JsonRpcNode:
             raise reply
         return reply
 
+    async def _connect(self) -> None:
+        """Give the provider a session that keeps its connections; its own opens one for each request."""
+        async with self._connecting:
+            if not self._connected:
+                connector = TCPConnector(keepalive_timeout=_KEEP_ALIVE_S)
+                await self._provider.cache_async_session(
+                    ClientSession(connector=connector, raise_for_status=True)
+                )
+                self._connected = True
+
     async def _batch(self, requests: Sequence[tuple[str, list[object]]]) -> list[object]:
         """One reply per request, in order: a result, or an `_RpcError` as a value."""
         batch = [(cast(RPCEndpoint, method), params) for method, params in requests]
+        await self._connect()
         try:
             replies: Any = await self._provider.make_batch_request(batch)
         except (ClientError, TimeoutError, OSError) as error:
