@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import math
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,8 +25,10 @@ from typing import Any, Final
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from silkledger.runtime.settle import settled
 from silkledger.runtime.sqlite_driver import creator
@@ -44,6 +48,11 @@ SETTLE_S: Final = 30.0
 IDLE_IN_TRANSACTION_MS: Final = 8_000
 """A transaction that waits for its client this long is ended (and see `silkledger.runtime.sessions`); MUST
 stay below every lease (design section 14).
+"""
+
+PING_AFTER_S: Final = 1.0
+"""A connection to PostgreSQL that was not used for this long is asked whether it is alive before its next
+transaction; asking each time is one exchange more for every transaction.
 """
 
 WRITER_NAME: Final = "silkledger"
@@ -238,14 +247,32 @@ def _open_postgresql(cls: type[Database], url: URL) -> Database:
         settings = {"idle_in_transaction_session_timeout": limit, "application_name": name}
         return {"server_settings": settings}
 
-    writer = create_async_engine(
-        url, pool_size=8, max_overflow=0, connect_args=arguments(WRITER_NAME), pool_pre_ping=True
-    )
+    writer = create_async_engine(url, pool_size=8, max_overflow=0, connect_args=arguments(WRITER_NAME))
     reader = create_async_engine(
-        url,
-        pool_size=READ_CONNECTIONS,
-        max_overflow=0,
-        connect_args=arguments(READER_NAME),
-        pool_pre_ping=True,
+        url, pool_size=READ_CONNECTIONS, max_overflow=0, connect_args=arguments(READER_NAME)
     ).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    for engine in (writer, reader):
+        _ask_after_rest(engine)
     return cls(writer, reader, None)
+
+
+def _ask_after_rest(engine: AsyncEngine) -> None:
+    """A connection that died while nobody used it is replaced unnoticed. One that dies within `PING_AFTER_S`
+    of its last use fails one transaction, and with that the pool's others are replaced.
+    """
+    dialect = engine.sync_engine.dialect
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def _given_back(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _taken(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if time.monotonic() - record.info.get("used", math.inf) <= PING_AFTER_S:
+            return
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            if dialect.is_disconnect(error, connection, None):
+                raise InvalidatePoolError from error
+            raise
