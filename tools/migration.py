@@ -67,7 +67,8 @@ async def _main(service: str, message: str) -> None:
         async with database.write() as connection:
             upgrade, downgrade = await connection.run_sync(_render, metadata)
         await database.close()
-    revision = f"{len(list((directory / 'versions').glob('*.py'))) + 1:04d}"
+    numbers = [int(path.name[:4]) for path in (directory / "versions").glob("[0-9]*.py")]
+    revision = f"{max(numbers, default=0) + 1:04d}"
     path = directory / "versions" / f"{revision}_{message.lower().replace(' ', '_')}.py"
     down = heads[0] if heads else None
     path.write_text(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text, select
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from silkledger.evm.contracts import ContractEvent
@@ -33,6 +33,7 @@ HISTORY: Final = Table(
     Column("head", LargeBinary(32), nullable=False, comment="after this record"),
     Column("record", LargeBinary, nullable=False, comment="as the event carried it"),
 )
+Index("history_by_block", HISTORY.c.block_number)
 
 TABLES: Final = (HISTORY,)
 

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
 from services.ledger.capturing import storage as capturing
+from services.ledger.capturing import wanted
 from services.ledger.index.lookup import find, scan
 from services.ledger.migrations import metadata
 from services.ledger.reading.leaves import Leaves
 from services.ledger.storage import Place, Search
 from silkledger.log.index import Kind, Position, hash_key
 from silkledger.projections.anchors import final_anchor
+from silkledger.projections.histories import HISTORY
 from silkledger.projections.statements import runs_from
 from silkledger.runtime.db import POSTGRESQL, Database
 from silkledger.runtime.idempotency import RequestKey, replay_all
@@ -46,6 +48,10 @@ ASKED: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
     "captures": lambda connection: capturing.capture_from(connection, 7),
     "last capture": lambda connection: capturing.last_capture(connection),
     "steps": lambda connection: capturing.last_step(connection, 7),
+    "status slots": lambda connection: wanted.status_slots(connection, 19_990, 20_000),
+    "undone histories": lambda connection: connection.execute(
+        select(HISTORY.c.head).where(HISTORY.c.block_number >= 19_990)
+    ),
     "final anchor": lambda connection: final_anchor(connection, bytes(32), 7),
 }
 SMALL = {"pending", "s", "index_segment"}
@@ -74,6 +80,8 @@ INSERT INTO index_page SELECT n % 60 + 1, sha256(n::text::bytea), '\\x00' FROM g
 INSERT INTO state_node SELECT sha256(n::text::bytea), '\\x00' FROM generate_series(1, 20000) n;
 INSERT INTO state_capture SELECT n, true, 1 FROM generate_series(1, 20000) n;
 INSERT INTO validator_step SELECT n FROM generate_series(1, 20000) n;
+INSERT INTO history SELECT 'DocumentStatus', sha256(n::text::bytea), n, 0, '\\x00', '\\x00'
+ FROM generate_series(1, 20000) n;
 INSERT INTO anchor SELECT n, 0, '\\x00', '\\x00', n, '\\x00', n - 1, '\\x00' FROM generate_series(1, 20000) n;
 ANALYZE;
 """
