@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import silkledger as _before_grpc  # noqa: F401 # see there
 from tests.support.scratch import directory_in_memory
 
 _directory = directory_in_memory()
