@@ -26,9 +26,9 @@ from bench.registration import Registering
 from bench.signing import A_CALL, signed_calls
 
 WARM_UP: Final = 8
-CALLS: Final = 72
-"""Of one round: some seconds, so that the wait for the last batch weighs no more than the wait for the last
-block does in a round of transactions.
+CALLS: Final = 200
+"""Of one round: about as long as a round of transactions, so that the wait for the last batch weighs no more
+than the wait for the last block does there.
 """
 ROUNDS: Final = 3
 DOCUMENTS: Final = 2_000

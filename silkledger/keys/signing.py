@@ -37,7 +37,7 @@ class PrivateKey:
         KeyShapeError: SECRET_RANGE if `secret` is not 32 bytes naming a valid private key of the suite.
     """
 
-    __slots__ = ("_secret", "_verifying_key")
+    __slots__ = ("_ed25519", "_secret", "_verifying_key")
 
     def __init__(self, suite: Suite, secret: bytes) -> None:
         order = FACTS[suite].order
@@ -47,6 +47,7 @@ class PrivateKey:
             raise KeyShapeError("SECRET_RANGE", f"not a private key of {suite.name}")
         self._secret = bytes(secret)
         self._verifying_key = VerifyingKey(suite, _public_of(suite, self._secret))
+        self._ed25519 = Ed25519PrivateKey.from_private_bytes(secret) if suite is Suite.EDDSA else None
 
     @property
     def suite(self) -> Suite:
@@ -63,8 +64,8 @@ class PrivateKey:
             return coincurve.PrivateKey(self._secret).sign_recoverable(digest, None)[:64]
         if self.suite is Suite.SM2:
             return sm2.sign(self._secret, self._verifying_key.public, message)
-        if self.suite is Suite.EDDSA:
-            return Ed25519PrivateKey.from_private_bytes(self._secret).sign(message)
+        if self._ed25519 is not None:
+            return self._ed25519.sign(message)
         key = ec.derive_private_key(int.from_bytes(self._secret, "big"), ec.SECP256R1())
         r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
         order = FACTS[Suite.ES256].order or 0

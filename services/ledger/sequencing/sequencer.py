@@ -133,12 +133,14 @@ class Sequencer:
 
     async def _wait(self, stop: asyncio.Event, last: float) -> None:
         """Until entries arrive, and until the interval since the last batch has passed, so that batches
-        gather. Other processes' entries ring no bell here: they are looked for.
+        gather. Other processes' entries ring no bell here, nor do those that a full batch left: they are
+        looked for.
         """
         if self._epoch is None:
             await _pause(stop, self._leadership.look_s)
             return
-        patience_s = IDLE_POLL_S if self._database.dialect == SQLITE else self._limits.interval_s
+        all_ring = self._database.dialect == SQLITE and not self._queue.waiting
+        patience_s = IDLE_POLL_S if all_ring else self._limits.interval_s
         await first_of((stop, self._queue.arrived), patience_s)
         remaining = last + self._limits.interval_s - time.monotonic()
         if remaining > 0:

@@ -9,6 +9,7 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
 from services.ledger.index.known import KnownStatements
 from services.ledger.log_keys.signing import LogSigningKeys
 from services.ledger.migrations import metadata
+from services.ledger.sequencing import sequencer as sequencing
 from services.ledger.sequencing.log_tree import Nodes, append_batch, consistency_path, inclusion_path
 from services.ledger.sequencing.queue import Queue
 from services.ledger.sequencing.sequencer import LogInconsistent, Sequencer, SequencingLimits
@@ -40,6 +42,7 @@ from silkledger.runtime.db import Database
 from silkledger.runtime.errors import RequestIdConflict
 from silkledger.statement import sign_statement
 from silkledger.values import Did, Digest, DocumentType
+from tests.support.anvil import eventually
 
 ORIGIN = "silkledger.example/test"
 KEY = generate(Suite.EDDSA)
@@ -127,6 +130,28 @@ async def test_leaves_are_in_order_and_every_size_has_its_proofs(database: Datab
             for index in range(size):
                 assert await inclusion_path(connection, index, size) == tree.inclusion_path(index, size)
     assert queue.waiting == 0
+
+
+async def test_what_a_full_batch_left_is_logged_without_a_new_arrival(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its rounds the worker waits an hour for the bell, which rings no more."""
+    monkeypatch.setattr(sequencing, "IDLE_POLL_S", 3600.0)
+    queue, stop = Queue(1000), asyncio.Event()
+    await sequencer(database, queue).step()
+    for call in range(3):
+        await accept(database, 5 * call, 5, queue)
+    worker = asyncio.create_task(sequencer(database, queue, batch=8).run(stop))
+    try:
+        await eventually(partial(all_logged, database, 15), "the last call is logged")
+    finally:
+        stop.set()
+        await worker
+
+
+async def all_logged(database: Database, count: int) -> bool:
+    async with database.read() as connection:
+        return await storage.leaf_count(connection) == count
 
 
 def test_a_batch_makes_the_nodes_that_single_leaves_make() -> None:
