@@ -24,7 +24,7 @@ from tests.support.grpc_clients import refusal_of
 T = TypeVar("T")
 
 CONNECTIONS: Final = 2
-IN_FLIGHT: Final = 12
+IN_FLIGHT: Final = 16
 """Calls under way at once."""
 _POLL_S: Final = 0.02
 

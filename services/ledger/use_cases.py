@@ -36,7 +36,7 @@ from silkledger.runtime.auth import Caller
 from silkledger.runtime.db import Database
 from silkledger.runtime.failpoints import Failpoint, reach
 from silkledger.runtime.idempotency import replay
-from silkledger.values import BlockRef, DocumentType, StatementId
+from silkledger.values import BlockRef, DocumentType
 
 REGISTER: Final = "RegisterStatements"
 REGISTER_MANIFEST: Final = "RegisterManifest"
@@ -167,7 +167,7 @@ class Ledger:
         promise = make_promise(  # (4)
             self._promising(),
             origin=self.settings.origin,
-            statement_ids=[StatementId(item) for item in ids],
+            statement_ids=ids,
             accepted_at_ms=accepted_ms,
             log_by_ms=log_by_ms,
             organisation=caller.did,

@@ -54,13 +54,14 @@ def make_promise(
     key: SigningKey,
     *,
     origin: str,
-    statement_ids: Sequence[StatementId],
+    statement_ids: Sequence[bytes],
     accepted_at_ms: int,
     log_by_ms: int,
     organisation: Did,
     request_id: str,
 ) -> bytes:
-    """Sign a promise. The caller must have committed the statements durably before sending it.
+    """Sign a promise about these ids, 32 bytes each. The caller must have committed the statements durably
+    before sending it.
 
     Raises:
         PromiseError: PROMISE_MALFORMED if the result would be refused.

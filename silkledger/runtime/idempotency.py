@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from google.protobuf.message import Message
-from sqlalchemy import Column, LargeBinary, MetaData, String, Table, or_, select
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, bindparam, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,6 +36,13 @@ idempotency = Table(
     # The first response, serialised.
     Column("response", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
+)
+
+
+_FIRST_ANSWER = select(idempotency.c.fingerprint, idempotency.c.response).where(
+    idempotency.c.organisation == bindparam("organisation"),
+    idempotency.c.method == bindparam("method"),
+    idempotency.c.request_id == bindparam("request_id"),
 )
 
 
@@ -68,15 +75,8 @@ async def replay(
     Raises:
         RequestIdConflict: the id was used with other content.
     """
-    found = (
-        await connection.execute(
-            select(idempotency.c.fingerprint, idempotency.c.response).where(
-                idempotency.c.organisation == str(organisation),
-                idempotency.c.method == method,
-                idempotency.c.request_id == request_id.lower(),
-            )
-        )
-    ).one_or_none()
+    key = {"organisation": str(organisation), "method": method, "request_id": request_id.lower()}
+    found = (await connection.execute(_FIRST_ANSWER, key)).one_or_none()
     if found is None:
         return None
     first, response = bytes(found.fingerprint), bytes(found.response)

@@ -161,10 +161,11 @@ class Acceptance:
         for item in group:
             if item.key not in known:
                 asked.setdefault(item.key, item)
-        seen = await self._had({one for item in asked.values() for one in item.checked.id_list()})
+        lists = [item.checked.id_list() for item in asked.values()]
+        seen = await self._had({one for ids in lists for one in ids})
         fresh: list[tuple[Candidate, Remembered, list[bool]]] = []
-        for item in asked.values():
-            ids, flags = item.checked.id_list(), []
+        for item, ids in zip(asked.values(), lists, strict=True):
+            flags: list[bool] = []
             for statement_id in ids:
                 flags.append(statement_id not in seen)
                 seen.add(statement_id)
