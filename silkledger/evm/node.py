@@ -80,6 +80,7 @@ class JsonRpcNode:
         self._connected = False
 
     async def close(self) -> None:
+        self._connected = False
         await self._provider.disconnect()
 
     async def chain_id(self) -> int:

@@ -1,0 +1,64 @@
+"""Requests to a node share connections; one that the node has closed is replaced unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from silkledger.evm.engines import ANVIL
+from silkledger.evm.node import JsonRpcNode
+
+
+@dataclass
+class Counting:
+    """A node that knows its chain id, and from which connections it was asked."""
+
+    url: str = ""
+    closes: bool = False
+    connections: set[Any] = field(default_factory=set)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        assert request.transport is not None
+        self.connections.add(request.transport.get_extra_info("peername"))
+        replies = [{"jsonrpc": "2.0", "id": call["id"], "result": "0x1c95"} for call in await request.json()]
+        response = web.json_response(replies)
+        if self.closes:
+            response.force_close()
+        return response
+
+
+@pytest.fixture
+async def counting() -> AsyncIterator[Counting]:
+    counting, application = Counting(), web.Application()
+    application.router.add_post("/", counting.answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    counting.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    yield counting
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(("closes", "connections"), [(False, 1), (True, 5)])
+async def test_requests_share_a_connection_that_the_node_keeps(
+    counting: Counting, closes: bool, connections: int
+) -> None:
+    counting.closes = closes
+    node = JsonRpcNode(counting.url, ANVIL)
+    for _ in range(5):
+        assert await node.chain_id() == 0x1C95
+    assert len(counting.connections) == connections
+    await node.close()
+
+
+async def test_a_node_that_was_closed_can_be_asked_again(counting: Counting) -> None:
+    node = JsonRpcNode(counting.url, ANVIL)
+    assert await node.chain_id() == 0x1C95
+    await node.close()
+    assert await node.chain_id() == await node.chain_id() == 0x1C95
+    assert len(counting.connections) == 2
+    await node.close()
