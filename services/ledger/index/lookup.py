@@ -17,6 +17,9 @@ from silkledger.runtime.db import POSTGRESQL
 AT_ONCE: Final = 200
 """Keys of one query."""
 
+_PAGES: Final = 64
+"""Most pages read at once for a key that many entries may share."""
+
 _LAST: Final = b"\xff" * (RECORD - KEY)
 
 # Every page that can hold a record between low and high: the last that begins at or before low, and those
@@ -26,13 +29,13 @@ _FIRST: Final = """
 coalesce((SELECT max(q.first) FROM index_page q WHERE q.segment = s.segment AND q.first <= w.low), w.low)
 """
 _SQLITE_PAGES: Final = f"""
-SELECT w.low, p.records
+SELECT w.low, p.records, s.first_leaf
 FROM wanted w CROSS JOIN index_segment s CROSS JOIN index_page p
 WHERE s.level >= 0 AND s.end_leaf > {{after}}
  AND p.segment = s.segment AND p.first >= {_FIRST} AND p.first <= w.high {{more}}
 """
 _POSTGRESQL_PAGES: Final = f"""
-SELECT w.low, p.records
+SELECT w.low, p.records, s.first_leaf
 FROM wanted w CROSS JOIN index_segment s CROSS JOIN LATERAL (
     SELECT i.first, i.records FROM index_page i
     WHERE i.segment = s.segment AND i.first >= {_FIRST} AND i.first <= w.high OFFSET 0
@@ -47,7 +50,7 @@ async def find(connection: AsyncConnection, keys: Sequence[bytes]) -> dict[bytes
     unique = list(found)
     for start in range(0, len(unique), AT_ONCE):
         part = [(key + bytes(KEY), key + _LAST) for key in unique[start : start + AT_ONCE]]
-        for low, page in await _pages(connection, part, 0, ""):
+        for low, page, _ in await _pages(connection, part, 0, ""):
             key = bytes(low)[:KEY]
             found[key] += _matches(bytes(page), key, bytes(low))
     for key, positions in found.items():
@@ -61,20 +64,23 @@ async def scan(connection: AsyncConnection, key: bytes, after: Position | None, 
     low = key + place
     found: list[Position] = []
     leaf = -1 if after is None else after.leaf
-    order = "ORDER BY s.first_leaf, p.first LIMIT 64"
+    order = f"ORDER BY s.first_leaf, p.first LIMIT {_PAGES}"
     while len(found) < limit:
         pages = await _pages(connection, [(low, key + _LAST)], leaf, order)
         more = [
             item
-            for _, page in pages
+            for _, page, _ in pages
             for item in _matches(bytes(page), key, low)
             if after is None or item > after
         ]
-        if not more:
+        if more:
+            found += more
+            after = more[-1]
+            low, leaf = key + pack(*after), after.leaf
+        elif len(pages) == _PAGES:  # of as many segments: go on with the last, which may have been cut off
+            leaf = pages[-1].first_leaf
+        else:
             break
-        found += more
-        after = more[-1]
-        low, leaf = key + pack(*after), after.leaf
     return found[:limit]
 
 

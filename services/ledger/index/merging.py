@@ -7,7 +7,7 @@ that was merged is dropped in slices as well. A crash leaves a segment that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -26,6 +26,10 @@ FAN_IN: Final = 8
 """Segments of one level that become one of the next."""
 SLICE_RECORDS: Final = 50_000
 """About how many records one slice sorts."""
+MANY_SEGMENTS: Final = 32
+"""For each so many segments there are, a round merges a slice more, so that under any load their number stays
+within bounds: every lookup reads a page of each.
+"""
 DROPPED: Final = -2
 """Level of a segment that was merged into another; its pages are being deleted."""
 
@@ -57,6 +61,16 @@ class Merging:
         self._database = database
         self._writing = writing
         self._job: _Job | None = None
+        self._segments = 0
+        """How many there were when a merge was last looked for."""
+
+    async def round(self) -> bool:
+        """As many slices as the number of segments asks for; False when there was nothing to do."""
+        slices = 1 + self._segments // MANY_SEGMENTS
+        for done in range(slices):
+            if not await self.step():
+                return done > 0
+        return True
 
     async def step(self) -> bool:
         """One slice; False when there is nothing to merge or to drop."""
@@ -64,20 +78,27 @@ class Merging:
             await self._merge(self._job)
             return True
         async with self._database.read() as connection:
-            dropped = await connection.scalar(
-                select(index_segment.c.segment).where(index_segment.c.level < 0).limit(1)
-            )
-            job = None if dropped is not None else await _due(connection)
-        if dropped is not None:
+            over = select(index_segment.c.segment).where(index_segment.c.level < 0).limit(FAN_IN)
+            dropped = (await connection.execute(over)).scalars().all()
+            job = None
+            if not dropped:
+                self._segments, job = await _due(connection)
+        if dropped:
             await self._drop(dropped)
         elif job is not None:
             await self._begin(job)
-        return dropped is not None or job is not None
+        return bool(dropped) or job is not None
 
-    async def _drop(self, segment: int) -> None:
+    async def _drop(self, segments: Sequence[int]) -> None:
+        """Of these, as many as make up a slice, at least one."""
+        deleted = 0
         async with self._writing() as connection:
-            await connection.execute(delete(index_page).where(index_page.c.segment == segment))
-            await connection.execute(delete(index_segment).where(index_segment.c.segment == segment))
+            for segment in segments:
+                gone = await connection.execute(delete(index_page).where(index_page.c.segment == segment))
+                await connection.execute(delete(index_segment).where(index_segment.c.segment == segment))
+                deleted += gone.rowcount
+                if deleted >= SLICE_RECORDS // (PAGE // RECORD):
+                    break
             reach(Failpoint.INTEGRATE_DROPPED)
 
     async def _begin(self, job: _Job) -> None:
@@ -103,8 +124,8 @@ class Merging:
             self._job = None
 
 
-async def _due(connection: AsyncConnection) -> _Job | None:
-    """The lowest level that has enough segments, oldest first."""
+async def _due(connection: AsyncConnection) -> tuple[int, _Job | None]:
+    """How many segments there are, and a merge of the lowest level that has enough, oldest first."""
     segment = index_segment.c
     query = select(segment.level, segment.segment).where(segment.level >= 0)
     rows = (await connection.execute(query.order_by(segment.level, segment.first_leaf))).all()
@@ -113,8 +134,8 @@ async def _due(connection: AsyncConnection) -> _Job | None:
         if len(sources) == FAN_IN:
             count = select(func.count()).select_from(index_page).where(index_page.c.segment.in_(sources))
             records = int(await connection.scalar(count) or 0) * (PAGE // RECORD)
-            return _Job(0, level, sources, max(1, -(-records // SLICE_RECORDS)))
-    return None
+            return len(rows), _Job(0, level, sources, max(1, -(-records // SLICE_RECORDS)))
+    return len(rows), None
 
 
 async def _part(connection: AsyncConnection, job: _Job) -> list[bytes]:

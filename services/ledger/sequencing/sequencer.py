@@ -112,7 +112,7 @@ class Sequencer:
             self._queue.arrived.clear()
             try:
                 made = await self.step()
-                merged = self._epoch is not None and await self._merging.step()
+                merged = self._epoch is not None and await self._merging.round()
             except LogInconsistent as error:
                 self._queue.halted = str(error)
                 logger().critical("log_halted", origin=self._origin, why=str(error))

@@ -21,6 +21,7 @@ from services.ledger import storage
 from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
 from services.ledger.domain import IssuerKeys, check_statements
 from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
+from services.ledger.index import lookup
 from services.ledger.index.known import KnownStatements
 from services.ledger.log_keys.signing import LogSigningKeys
 from services.ledger.migrations import metadata
@@ -379,6 +380,26 @@ async def test_every_entry_is_found_by_what_it_says_while_segments_merge(databas
             ] == [number]
         wanted = Search(issuer=DID.text, document_type="380")
         assert await storage.search_entries(connection, wanted, Place(), 9) == []
+
+
+async def test_entries_are_found_in_any_number_of_segments(database: Database) -> None:
+    """As after a load that merging did not keep up with: more segments than one look reads pages."""
+    queue, count = Queue(1000), 2 * lookup._PAGES + 10
+    worker = sequencer(database, queue, batch=1)
+    for number in range(count):
+        await accept(database, number, 1, queue)
+    while await worker.step():
+        pass
+    async with database.read() as connection:
+        assert len((await connection.execute(select(index_segment))).all()) == count
+        for number in (0, lookup._PAGES - 1, lookup._PAGES, count - 1):
+            wanted = Search(document_digest=number.to_bytes(32, "big"))
+            rows = await storage.search_entries(connection, wanted, Place(), 9)
+            assert [row.leaf_index for row in rows] == [number]
+        rows = await storage.search_entries(connection, Search(subject="urn:sample:1"), Place(), 1000)
+        assert [row.leaf_index for row in rows] == list(range(1, count, 3))
+        absent = Search(document_digest=count.to_bytes(32, "big"))
+        assert await storage.search_entries(connection, absent, Place(), 9) == []
 
 
 async def test_a_listing_goes_on_over_entries_that_are_logged_meanwhile(database: Database) -> None:
