@@ -26,7 +26,7 @@ FAN_IN: Final = 8
 """Segments of one level that become one of the next."""
 SLICE_RECORDS: Final = 50_000
 """About how many records one slice sorts."""
-MANY_SEGMENTS: Final = 32
+MANY_SEGMENTS: Final = 16
 """For each so many segments there are, a round merges a slice more, so that under any load their number stays
 within bounds: every lookup reads a page of each.
 """
