@@ -111,6 +111,12 @@ def replay_settings(parts: Parts) -> ReplaySettings:
     return ReplaySettings(job, settings.replay_directory, settings.replays_at_once)
 
 
+LANE_POLL_S: Final = 1.0
+"""The lane hears of every block and of what this process leaves for it; only timers, and what another process
+leaves, wait for this.
+"""
+
+
 async def _wake_on_blocks(follower: Follower, lane: Lane) -> None:
     """Have the lane look at each block when it is applied, rather than at its next poll."""
     with suppress(FollowerHalted):
@@ -145,7 +151,7 @@ def assemble(parts: Parts) -> Assembled:
             **relay_builders(parts.network),
             **key_builders(parts.network, settings.origin),
         },
-        limits=lane_limits(settings, settings.mode),
+        limits=lane_limits(settings, settings.mode, LANE_POLL_S),
         noted=anchor_due.set,
     )
     queue = Queue(settings.pending_limit)

@@ -57,6 +57,10 @@ def _check_point(suite: Suite, public: bytes) -> None:
 
 
 def _der_integer(value: bytes) -> bytes:
+    if value[0] >= 0x80:
+        return b"\x02\x21\0" + value
+    if value[0]:
+        return b"\x02\x20" + value
     value = value.lstrip(b"\0")
     if not value or value[0] & 0x80:
         value = b"\0" + value

@@ -45,6 +45,8 @@ class Kind(IntEnum):
 
 
 _KINDS: Final = [bytes((kind,)) for kind in Kind]
+_ID: Final = _KINDS[Kind.STATEMENT_ID]
+_DIGEST: Final = _KINDS[Kind.DIGEST]
 
 
 class Position(NamedTuple):
@@ -72,22 +74,18 @@ def hash_key(kind: Kind, value: bytes) -> bytes:
 
 def text_key(kind: Kind, *parts: str) -> bytes:
     """Key of one or more texts: cut from a SHA-256 over each after its length in two bytes."""
-    encoded = [part.encode() for part in parts]
-    whole = b"".join(len(part).to_bytes(2, "big") + part for part in encoded)
+    whole = b""
+    for part in parts:
+        encoded = part.encode()
+        whole += len(encoded).to_bytes(2, "big") + encoded
     return hashlib.sha256(whole).digest()[:_PREFIX] + _KINDS[kind]
 
 
 def statement_records(item: int, statement_id: bytes, digest: bytes, subject: str) -> bytes:
     """The relative records of a statement."""
     place = item.to_bytes(2, "big") + b"\0\0"
-    return (
-        hash_key(Kind.STATEMENT_ID, statement_id)
-        + place
-        + hash_key(Kind.DIGEST, digest)
-        + place
-        + text_key(Kind.SUBJECT, subject)
-        + place
-    )
+    keys = statement_id[:_PREFIX] + _ID + place + digest[:_PREFIX] + _DIGEST + place
+    return keys + text_key(Kind.SUBJECT, subject) + place
 
 
 def manifest_records(
