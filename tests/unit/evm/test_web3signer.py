@@ -28,7 +28,7 @@ def process() -> Iterator[SignerProcess]:
 
 @pytest.fixture
 async def signer(process: SignerProcess) -> AsyncIterator[Web3Signer]:
-    client = Web3Signer(process.url, HELD.address, timeout_s=0.3)
+    client = Web3Signer(process.url, HELD.address, timeout_s=2.0)
     yield client
     process.control(impostor=False)
     await client.close()

@@ -88,6 +88,7 @@ async def test_many_streams_at_once_on_both_get_numbers_of_their_own(replicas: l
 async def test_a_database_that_fails_delays_numbers_and_loses_none(replicas: list[Replica]) -> None:
     database, numbers = replicas[0].database, list[int]()
     takeovers = Takeovers(database, START)
+    await replicas[1].open(VAULT)  # it tells what comes after its first look
     opening = asyncio.create_task(takeovers.number(DESK, numbers.append))
     await asyncio.sleep(0)
     async with database.write() as connection:
