@@ -23,7 +23,7 @@ from silkledger.runtime.settings import Mode, SettingsError
 from silkledger.statement import parse_statement
 from tests.support.anvil import eventually
 from tests.support.postgres import *  # noqa: F403
-from tests.unit.services.ledger.test_sequencer import ORIGIN, accept, expected, raw, sequencer
+from tests.unit.services.ledger.sequenced import ORIGIN, accept, expected, raw, sequencer
 
 
 @pytest.fixture

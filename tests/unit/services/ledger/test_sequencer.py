@@ -5,108 +5,42 @@ not.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, insert, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import storage
-from services.ledger.admission.acceptance import Acceptance, Candidate, Terms
-from services.ledger.domain import IssuerKeys, check_statements
+from services.ledger.admission.acceptance import Acceptance
 from services.ledger.errors import ChainNotFollowed, LogHalted, QueueFull
-from services.ledger.index import lookup
 from services.ledger.index.known import KnownStatements
-from services.ledger.log_keys.signing import LogSigningKeys
-from services.ledger.migrations import metadata
 from services.ledger.sequencing import sequencer as sequencing
 from services.ledger.sequencing.log_tree import Nodes, append_batch, consistency_path, inclusion_path
 from services.ledger.sequencing.queue import Queue
-from services.ledger.sequencing.sequencer import LogInconsistent, Sequencer, SequencingLimits
-from services.ledger.storage import Place, Search
-from silkledger.keys import Suite, generate
-from silkledger.keys.account import Account
+from services.ledger.sequencing.sequencer import LogInconsistent, Sequencer
 from silkledger.log.checkpoint import LogVerifierKey, verify_note
 from silkledger.log.tree import Tree, leaf_hash, range_nodes
 from silkledger.projections.anchors import BAD_PROOF, anchor, anchor_refusal
-from silkledger.projections.log_index import index_segment
 from silkledger.projections.log_tiles import tile
 from silkledger.projections.statements import leaf_run
 from silkledger.registry.histories import origin_id
 from silkledger.runtime.db import Database
 from silkledger.runtime.errors import RequestIdConflict
-from silkledger.statement import sign_statement
-from silkledger.values import Did, Digest, DocumentType
 from tests.support.anvil import eventually
-
-ORIGIN = "silkledger.example/test"
-KEY = generate(Suite.EDDSA)
-ISSUER = Account.from_secret(b"\x11" * 32)
-DID = Did.of(7317, ISSUER.address)
-KEYS = IssuerKeys(DID, ISSUER.address, False, {})
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(f"sqlite:///{tmp_path}/log.sqlite")
-    async with opened.write() as connection:
-        await connection.run_sync(metadata().create_all)
-    yield opened
-    await opened.close()
-
-
-def sequencer(database: Database, queue: Queue, batch: int = 100) -> Sequencer:
-    async def caught_up() -> bool:
-        return True
-
-    return Sequencer(database, queue, LogSigningKeys(ORIGIN, KEY), SequencingLimits(0.01, batch), caught_up)
-
-
-def raw(number: int) -> bytes:
-    return sign_statement(
-        ISSUER.key,
-        issuer=DID,
-        kid=f"{DID}#controller",
-        subject=f"urn:sample:{number % 3}",
-        document_type=DocumentType("705"),
-        digest=Digest(number.to_bytes(32, "big")),
-        content_type="text/plain",
-        issued_at=1,
-        salt=number.to_bytes(16, "big"),
-    )
-
-
-def candidate(numbers: Sequence[int], request_id: str) -> Candidate:
-    raws = [raw(number) for number in numbers]
-    return Candidate(
-        DID,
-        DID,
-        "RegisterStatements",
-        request_id,
-        hashlib.sha256(b"".join(raws)).digest(),
-        raws,
-        check_statements(0, raws, KEYS),
-        Terms(1, 2, 1, bytes(32)),
-        lambda new: bytes(new),
-    )
-
-
-async def accept(database: Database, first: int, count: int, queue: Queue | None = None) -> None:
-    if count:
-        acceptance = Acceptance(database, queue or Queue(1000), KnownStatements())
-        await acceptance.accept(candidate(range(first, first + count), str(uuid.uuid4())))
-
-
-def expected(count: int) -> Tree:
-    tree = Tree()
-    tree.extend(raw(number) for number in range(count))
-    return tree
+from tests.unit.services.ledger.sequenced import (
+    KEY,
+    ORIGIN,
+    accept,
+    anchored,
+    candidate,
+    expected,
+    raw,
+    sequencer,
+)
 
 
 async def test_leaves_are_in_order_and_every_size_has_its_proofs(database: Database) -> None:
@@ -181,19 +115,6 @@ async def grown(database: Database) -> Sequencer:
 async def checkpoints(database: Database) -> int:
     async with database.read() as connection:
         return int((await connection.execute(text("SELECT max(tree_size) FROM checkpoint"))).scalar_one())
-
-
-def anchored(size: int, root: bytes) -> dict[str, object]:
-    return {
-        "block_number": 9,
-        "log_index": 0,
-        "tx_hash": bytes(32),
-        "origin_id": origin_id(ORIGIN),
-        "size": size,
-        "root": root,
-        "prev_size": 0,
-        "prev_root": bytes(32),
-    }
 
 
 async def test_it_goes_on_over_its_own_anchor(database: Database) -> None:
@@ -344,79 +265,3 @@ async def test_a_failed_commit_fails_its_calls_and_nothing_waits(database: Datab
     async with database.write() as connection:
         await connection.execute(text("ALTER TABLE elsewhere RENAME TO audit"))
     assert await Acceptance(database, queue, KnownStatements()).accept(candidate([0], "a")) == b"\1"
-
-
-async def test_every_entry_is_found_by_what_it_says_while_segments_merge(database: Database) -> None:
-    queue = Queue(1000)
-    worker = sequencer(database, queue, batch=1)
-    count = 70
-    await accept(database, 0, count - 2, queue)
-    for number in range(count - 2, count):
-        await accept(database, number, 1, queue)
-    for number in range(count, count + 70):
-        await accept(database, number, 1, queue)
-    while await worker.step():
-        await worker._merging.step()
-    while await worker._merging.step():
-        pass
-    total = count + 70
-    async with database.read() as connection:
-        levels = list((await connection.execute(select(index_segment.c.level))).scalars())
-        assert max(levels) == 2
-        assert min(levels) >= 0
-        assert len(levels) < 16
-        found = []
-        after = Place()
-        while rows := await storage.search_entries(connection, Search(issuer=DID.text), after, 13):
-            found += [row.leaf_index for row in rows]
-            after = after.after(rows[-1])
-        assert found == list(range(total))
-        rows = await storage.search_entries(connection, Search(subject="urn:sample:1"), Place(), 1000)
-        assert [row.leaf_index for row in rows] == list(range(1, total, 3))
-        for number in (0, 67, 68, total - 1):
-            wanted = Search(document_digest=number.to_bytes(32, "big"))
-            assert [
-                row.leaf_index for row in await storage.search_entries(connection, wanted, Place(), 9)
-            ] == [number]
-        wanted = Search(issuer=DID.text, document_type="380")
-        assert await storage.search_entries(connection, wanted, Place(), 9) == []
-
-
-async def test_entries_are_found_in_any_number_of_segments(database: Database) -> None:
-    """As after a load that merging did not keep up with: more segments than one look reads pages."""
-    queue, count = Queue(1000), 2 * lookup._PAGES + 10
-    worker = sequencer(database, queue, batch=1)
-    for number in range(count):
-        await accept(database, number, 1, queue)
-    while await worker.step():
-        pass
-    async with database.read() as connection:
-        assert len((await connection.execute(select(index_segment))).all()) == count
-        for number in (0, lookup._PAGES - 1, lookup._PAGES, count - 1):
-            wanted = Search(document_digest=number.to_bytes(32, "big"))
-            rows = await storage.search_entries(connection, wanted, Place(), 9)
-            assert [row.leaf_index for row in rows] == [number]
-        rows = await storage.search_entries(connection, Search(subject="urn:sample:1"), Place(), 1000)
-        assert [row.leaf_index for row in rows] == list(range(1, count, 3))
-        absent = Search(document_digest=count.to_bytes(32, "big"))
-        assert await storage.search_entries(connection, absent, Place(), 9) == []
-
-
-async def test_a_listing_goes_on_over_entries_that_are_logged_meanwhile(database: Database) -> None:
-    queue = Queue(1000)
-    worker = sequencer(database, queue)
-    await accept(database, 0, 4, queue)
-    await worker.step()
-    await accept(database, 4, 3, queue)
-    await accept(database, 7, 2, queue)
-    found: list[bytes] = []
-    after = Place()
-    wanted = Search(issuer=DID.text)
-    for page in range(5):
-        async with database.read() as connection:
-            for row in await storage.search_entries(connection, wanted, after, 2):
-                found.append(row.raw)
-                after = after.after(row)
-        if page == 2:  # six are told, two of which waited
-            await worker.step()
-    assert found == [raw(number) for number in range(9)]

@@ -36,7 +36,7 @@ from silkledger.witness.server import WitnessServer
 from silkledger.witness.state import WitnessState
 from silkledger.witness.witness import Answer, Witness
 from tests.support.postgres import *  # noqa: F403
-from tests.unit.services.ledger.test_sequencer import KEY, ORIGIN, accept, anchored, sequencer
+from tests.unit.services.ledger.sequenced import KEY, ORIGIN, accept, anchored, sequencer
 
 LOG_KEY = LogVerifierKey.of(ORIGIN, KEY.verifying_key)
 NOW = 1_790_000_000
