@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.ledger.admission.acceptance import Acceptance
@@ -151,7 +151,7 @@ def assemble(parts: Parts) -> Assembled:
             **relay_builders(parts.network),
             **key_builders(parts.network, settings.origin),
         },
-        limits=lane_limits(settings, settings.mode, LANE_POLL_S),
+        limits=replace(lane_limits(settings, settings.mode), poll_s=LANE_POLL_S),
         noted=anchor_due.set,
     )
     queue = Queue(settings.pending_limit)

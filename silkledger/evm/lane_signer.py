@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from silkledger.evm.keystore import load_account
-from silkledger.evm.lane_types import POLL_S, LaneLimits
+from silkledger.evm.lane_types import LaneLimits
 from silkledger.evm.signer import LocalSigner, Signer
 from silkledger.evm.web3signer import Web3Signer
 from silkledger.keys.files import KeyFileError
@@ -43,7 +43,7 @@ async def lane_signer(settings: LaneSettings) -> AsyncIterator[Signer]:
         await remote.close()
 
 
-def lane_limits(settings: LaneSettings, mode: Mode, poll_s: float = POLL_S) -> LaneLimits:
+def lane_limits(settings: LaneSettings, mode: Mode) -> LaneLimits:
     """The lane's limits with the lease of the settings.
 
     Raises:
@@ -52,7 +52,7 @@ def lane_limits(settings: LaneSettings, mode: Mode, poll_s: float = POLL_S) -> L
     if settings.lane_lease_ms <= IDLE_IN_TRANSACTION_MS:
         text = f"a lease of {settings.lane_lease_ms} ms, not above {IDLE_IN_TRANSACTION_MS} ms,"
         logger().warning("development_only", warning=require_development(mode, text))
-    return LaneLimits(lease_s=settings.lane_lease_ms / 1000, poll_s=poll_s)
+    return LaneLimits(lease_s=settings.lane_lease_ms / 1000)
 
 
 def _local(settings: LaneSettings) -> LocalSigner:

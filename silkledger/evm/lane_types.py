@@ -98,9 +98,6 @@ Builders = Mapping[str, IntentBuilder]
 """By intent kind."""
 
 
-POLL_S: Final = 0.2
-
-
 @dataclass(frozen=True, slots=True)
 class LaneLimits:
     """Sizes and times of a lane."""
@@ -113,7 +110,7 @@ class LaneLimits:
     """How long an owner may be silent. Above the database's limit for an idle transaction, and above the
     time that a signer may take.
     """
-    poll_s: float = POLL_S
+    poll_s: float = 0.2
     """Pause between rounds when nobody wakes the lane."""
     max_bumps: int = 10
     """Most replacements of one transaction at a higher fee."""

@@ -50,7 +50,7 @@ DEFAULT_TIMEOUT_S: Final = 10.0
 """One request, a whole batch included."""
 
 _KEEP_ALIVE_S: Final = 15.0
-"""How long a connection without requests is kept: less than nodes and proxies before them keep theirs."""
+"""How long a connection without requests is kept: less than servers commonly keep theirs."""
 
 _METHOD_NOT_FOUND: Final = -32601
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+")

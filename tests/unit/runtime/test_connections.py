@@ -25,16 +25,17 @@ async def database(postgres_url: str) -> AsyncIterator[Database]:
 
 async def use_all(database: Database) -> None:
     """As many reads and writes at once as there are connections."""
+    all_at_once = asyncio.Barrier(16)
 
     async def write() -> None:
         async with database.write() as connection:
             await connection.execute(text("INSERT INTO t VALUES (1)"))
-            await asyncio.sleep(0.05)
+            await all_at_once.wait()
 
     async def read() -> None:
         async with database.read() as connection:
             await connection.execute(text("SELECT x FROM t"))
-            await asyncio.sleep(0.05)
+            await all_at_once.wait()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(8):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select
 
 from services.ledger import storage
-from services.ledger.index import lookup
+from services.ledger.index import lookup, merging
 from services.ledger.sequencing.queue import Queue
 from services.ledger.storage import Place, Search
 from silkledger.projections.log_index import index_segment
@@ -52,6 +53,23 @@ async def test_every_entry_is_found_by_what_it_says_while_segments_merge(databas
             ] == [number]
         wanted = Search(issuer=DID.text, document_type="380")
         assert await storage.search_entries(connection, wanted, Place(), 9) == []
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+async def test_the_number_of_segments_stays_within_bounds_under_load(
+    database: Database, monkeypatch: pytest.MonkeyPatch, bounded: bool
+) -> None:
+    """Each batch leaves a segment, and merging eight takes many slices: one slice a batch is too few."""
+    monkeypatch.setattr(merging, "SLICE_RECORDS", 100)
+    queue, count = Queue(1000), 200
+    worker = sequencer(database, queue, batch=1)
+    for number in range(count):
+        await accept(database, number, 1, queue)
+    while await worker.step():
+        await (worker._merging.round() if bounded else worker._merging.step())
+    async with database.read() as connection:
+        segments = len((await connection.execute(select(index_segment))).all())
+    assert (segments < 5 * merging.MANY_SEGMENTS) == bounded, segments
 
 
 async def test_entries_are_found_in_any_number_of_segments(database: Database) -> None:

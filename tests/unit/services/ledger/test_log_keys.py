@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ from services.ledger.log_keys.signing import (
     load_log_keys,
     with_one_line,
 )
-from services.ledger.migrations import metadata
 from services.ledger.sequencing.queue import Queue
 from services.ledger.sequencing.sequencer import LogInconsistent, Sequencer, SequencingLimits
 from services.ledger.storage import CheckpointRow
@@ -55,15 +54,6 @@ async def recorded(database: Database, history: Sequence[tuple[int, bytes]]) -> 
             await connection.execute(
                 HISTORY.insert(), row | {"log_index": index, "head": bytes(32), "record": record}
             )
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(f"sqlite:///{tmp_path}/log.sqlite")
-    async with opened.write() as connection:
-        await connection.run_sync(metadata().create_all)
-    yield opened
-    await opened.close()
 
 
 async def looked(database: Database, keys: LogSigningKeys) -> LogSigningKeys:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,15 +55,6 @@ ASKED: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
 }
 SMALL = {"pending", "s", "index_segment"}
 """Tables whose size is bounded: the queue, and the list of segments."""
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(f"sqlite:///{tmp_path}/plans.sqlite")
-    async with opened.write() as connection:
-        await connection.run_sync(metadata().create_all)
-    yield opened
-    await opened.close()
 
 
 FULL = """
