@@ -10,9 +10,9 @@ import sys
 
 _limit = sys.getrecursionlimit()
 from eth_keyfile.keyfile import decode_keyfile_json  # noqa: E402
-from web3 import AsyncHTTPProvider  # noqa: E402
+from web3.providers.async_base import AsyncJSONBaseProvider  # noqa: E402
 from web3.types import RPCEndpoint  # noqa: E402
 
 sys.setrecursionlimit(_limit)
 
-__all__ = ["AsyncHTTPProvider", "RPCEndpoint", "decode_keyfile_json"]
+__all__ = ["AsyncJSONBaseProvider", "RPCEndpoint", "decode_keyfile_json"]

@@ -1,14 +1,13 @@
-"""The node port over JSON-RPC, on web3's HTTP provider, in batches."""
+"""The node port over JSON-RPC, in batches."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientError
 
 from silkledger.evidence import rpc
 from silkledger.evidence.errors import EvidenceInvalid
@@ -16,7 +15,7 @@ from silkledger.evidence.header import header_from_rpc
 from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.receipts import Receipt, receipt_from_rpc
 from silkledger.evm.engines import EngineProfile
-from silkledger.evm.libraries import AsyncHTTPProvider, RPCEndpoint
+from silkledger.evm.node_http import HttpProvider, UnmatchedReplies
 from silkledger.evm.port import (
     AccountProof,
     Block,
@@ -49,9 +48,6 @@ __all__ = [
 DEFAULT_TIMEOUT_S: Final = 10.0
 """One request, a whole batch included."""
 
-_KEEP_ALIVE_S: Final = 15.0
-"""How long a connection without requests is kept: less than servers commonly keep theirs."""
-
 _METHOD_NOT_FOUND: Final = -32601
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+")
 
@@ -71,16 +67,9 @@ class JsonRpcNode:
 
     def __init__(self, url: str, profile: EngineProfile, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._profile = profile
-        self._provider = AsyncHTTPProvider(
-            url,
-            request_kwargs={"timeout": ClientTimeout(total=timeout_s)},
-            exception_retry_configuration=None,
-        )
-        self._connecting = asyncio.Lock()
-        self._connected = False
+        self._provider = HttpProvider(url, timeout_s)
 
     async def close(self) -> None:
-        self._connected = False
         await self._provider.disconnect()
 
     async def chain_id(self) -> int:
@@ -213,30 +202,18 @@ class JsonRpcNode:
             raise reply
         return reply
 
-    async def _connect(self) -> None:
-        """Give the provider a session that keeps its connections; its own opens one for each request."""
-        async with self._connecting:
-            if not self._connected:
-                connector = TCPConnector(keepalive_timeout=_KEEP_ALIVE_S)
-                await self._provider.cache_async_session(
-                    ClientSession(connector=connector, raise_for_status=True)
-                )
-                self._connected = True
-
     async def _batch(self, requests: Sequence[tuple[str, list[object]]]) -> list[object]:
         """One reply per request, in order: a result, or an `_RpcError` as a value."""
-        batch = [(cast(RPCEndpoint, method), params) for method, params in requests]
-        await self._connect()
         try:
-            replies: Any = await self._provider.make_batch_request(batch)
+            replies = await self._provider.batch(requests)
         except (ClientError, TimeoutError, OSError) as error:
             raise NodeUnavailable(f"the node does not answer ({type(error).__name__})") from error
+        except UnmatchedReplies as error:
+            raise NodeLied(str(error)) from error
         except (ValueError, KeyError, TypeError) as error:
             raise NodeLied(f"the node's answer is not JSON-RPC ({type(error).__name__})") from error
         if not isinstance(replies, list):
             raise NodeUnavailable(f"the node refuses the request: {_error_of(_mapping(replies, 'reply'))}")
-        if len(replies) != len(requests):
-            raise NodeLied(f"{len(requests)} requests, {len(replies)} replies")
         return [_reply(_mapping(item, "reply")) for item in replies]
 
 

@@ -139,6 +139,21 @@ async def test_a_missing_reply_is_a_lie(script: Script, node: JsonRpcNode) -> No
         await node.full_blocks(1, 1)
 
 
+async def test_replies_belong_to_requests_by_id_in_any_order(script: Script, node: JsonRpcNode) -> None:
+    script.mangle = lambda replies: replies[::-1]
+    assert await node.full_blocks(1, 1) == [BLOCK]
+
+
+@pytest.mark.parametrize("other", [None, "0", 10**6, [0], 0.5])
+async def test_a_reply_to_another_request_is_a_lie(script: Script, node: JsonRpcNode, other: object) -> None:
+    script.mangle = lambda replies: [replies[0], replies[1] | {"id": other}]
+    with pytest.raises(NodeLied):
+        await node.full_blocks(1, 1)
+    script.mangle = lambda replies: [replies[0], replies[0]]
+    with pytest.raises(NodeLied, match="not one to each"):
+        await node.full_blocks(1, 1)
+
+
 @pytest.mark.parametrize("value", [None, "12", "0x", "0x01", 7, "0xzz"])
 async def test_a_quantity_has_one_form(script: Script, node: JsonRpcNode, value: object) -> None:
     script.results["eth_blockNumber"] = value

@@ -1,7 +1,10 @@
-"""Requests to a node share connections; one that the node has closed is replaced unnoticed."""
+"""Requests to a node share connections; one that the node has closed is replaced unnoticed; one that is
+cancelled disturbs no other.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +56,26 @@ async def test_requests_share_a_connection_that_the_node_keeps(
         assert await node.chain_id() == 0x1C95
     assert len(counting.connections) == connections
     await node.close()
+
+
+@pytest.mark.parametrize("moment", range(8))
+async def test_a_request_that_is_cancelled_at_any_moment_disturbs_no_other(
+    counting: Counting, moment: int
+) -> None:
+    """As a follower does that drops what it read ahead: on several nodes, in the middle of other requests."""
+    nodes = [JsonRpcNode(counting.url, ANVIL) for _ in range(2)]
+    for _ in range(20):
+        asked = [asyncio.create_task(node.chain_id()) for node in nodes for _ in range(4)]
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        dropped, kept = asked[::2], asked[1::2]
+        for task in dropped:
+            task.cancel()
+        assert await asyncio.wait_for(asyncio.gather(*kept), 10) == [0x1C95] * len(kept)
+        ended = await asyncio.gather(*dropped, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) or end == 0x1C95 for end in ended)
+    for node in nodes:
+        await node.close()
 
 
 async def test_a_node_that_was_closed_can_be_asked_again(counting: Counting) -> None:
