@@ -11,13 +11,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from aiohttp import (
+    ClientConnectorError,
+    ClientOSError,
+    ClientSession,
+    ClientTimeout,
+    ServerDisconnectedError,
+    TCPConnector,
+)
 
 from silkledger.evm.libraries import AsyncJSONBaseProvider, RPCEndpoint
 
 _KEEP_ALIVE_S: Final = 15.0
 """How long a connection without requests is kept: less than servers commonly keep theirs."""
 _JSON: Final = {"Content-Type": "application/json"}
+_ONCE: Final = "eth_sendRawTransaction"
+"""The one method that is not a question: whoever calls it decides whether to send again."""
 
 
 class UnmatchedReplies(ValueError):
@@ -37,20 +46,33 @@ class HttpProvider(AsyncJSONBaseProvider):
         """A list with one reply per request, in the order of the requests; or what the node answered
         instead of a list, e.g. one error for the whole batch.
 
+        A kept connection may have been closed by the node a moment ago: questions that are cut off are asked
+        once more (RFC 9110, 9.2.2), transactions are not.
+
         Raises:
             aiohttp.ClientError, TimeoutError, OSError: no answer.
             UnmatchedReplies, ValueError: an answer that is not JSON-RPC.
         """
         calls = [self.form_request(RPCEndpoint(method), params) for method, params in requests]
         body = self.encode_batch_request_dicts(calls)
-        async with self._connected().post(self._url, data=body, timeout=self._timeout) as response:
-            answer: object = self.decode_rpc_response(await response.read())
+        try:
+            answer = await self._post(body)
+        except ClientConnectorError:
+            raise
+        except (ServerDisconnectedError, ClientOSError):
+            if any(call["method"] == _ONCE for call in calls):
+                raise
+            answer = await self._post(body)
         if not isinstance(answer, list):
             return answer
         replies = {reply.get("id"): reply for reply in answer if isinstance(reply, dict)}
         if len(answer) != len(calls) or any(call["id"] not in replies for call in calls):
             raise UnmatchedReplies(f"{len(calls)} requests, {len(answer)} replies, not one to each")
         return [replies[call["id"]] for call in calls]
+
+    async def _post(self, body: bytes) -> object:
+        async with self._connected().post(self._url, data=body, timeout=self._timeout) as response:
+            return self.decode_rpc_response(await response.read())
 
     async def disconnect(self) -> None:
         session, self._session = self._session, None

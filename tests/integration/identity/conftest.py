@@ -132,7 +132,7 @@ async def _found(url: str) -> tuple[Network, dict[str, Account]]:
     return network, {str(country): authority for country, authority in authorities.items()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Network, dict[str, Account]]]:
     """A chain with the contracts and three countries."""
     embedded = EmbeddedChain(tmp_path_factory.mktemp("chain"), block_time_s=0.1)
@@ -144,7 +144,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Net
         embedded.stop()
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def service(
     request: pytest.FixtureRequest,
     founded: tuple[str, Network, dict[str, Account]],

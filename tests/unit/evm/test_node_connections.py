@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from silkledger.evm.engines import ANVIL
-from silkledger.evm.node import JsonRpcNode
+from silkledger.evm.node import JsonRpcNode, NodeUnavailable
 
 
 @dataclass
@@ -22,12 +22,21 @@ class Counting:
 
     url: str = ""
     closes: bool = False
+    drops: int = 0
+    """Requests still to be cut off without an answer."""
+    asked: list[str] = field(default_factory=list)
+    """Methods, in the order of the requests."""
     connections: set[Any] = field(default_factory=set)
 
     async def answer(self, request: web.Request) -> web.Response:
         assert request.transport is not None
         self.connections.add(request.transport.get_extra_info("peername"))
-        replies = [{"jsonrpc": "2.0", "id": call["id"], "result": "0x1c95"} for call in await request.json()]
+        calls = await request.json()
+        self.asked += [call["method"] for call in calls]
+        if self.drops:
+            self.drops -= 1
+            request.transport.abort()
+        replies = [{"jsonrpc": "2.0", "id": call["id"], "result": "0x1c95"} for call in calls]
         response = web.json_response(replies)
         if self.closes:
             response.force_close()
@@ -76,6 +85,29 @@ async def test_a_request_that_is_cancelled_at_any_moment_disturbs_no_other(
         assert all(isinstance(end, asyncio.CancelledError) or end == 0x1C95 for end in ended)
     for node in nodes:
         await node.close()
+
+
+async def test_a_question_that_is_cut_off_is_asked_once_more(counting: Counting) -> None:
+    node = JsonRpcNode(counting.url, ANVIL)
+    assert await node.chain_id() == 0x1C95
+    counting.drops = 1
+    assert await node.chain_id() == 0x1C95
+    assert counting.asked == ["eth_chainId"] * 3
+    counting.drops = 2
+    with pytest.raises(NodeUnavailable, match="ServerDisconnectedError"):
+        await node.chain_id()
+    assert counting.asked == ["eth_chainId"] * 5
+    await node.close()
+
+
+async def test_a_transaction_that_is_cut_off_is_not_sent_again(counting: Counting) -> None:
+    node = JsonRpcNode(counting.url, ANVIL)
+    assert await node.chain_id() == 0x1C95
+    counting.drops = 1
+    with pytest.raises(NodeUnavailable):
+        await node.send_raw(b"\x02")
+    assert counting.asked == ["eth_chainId", "eth_sendRawTransaction"]
+    await node.close()
 
 
 async def test_a_node_that_was_closed_can_be_asked_again(counting: Counting) -> None:

@@ -41,7 +41,7 @@ from .counts import (
 from .lives import Victim
 from .load import Holder
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 KILLS_OF_EACH = int(os.environ.get("SILKLEDGER_CRASH_KILLS", "6"))
 """On each database: 2 databases × 28 failpoints × 6 = 336."""
