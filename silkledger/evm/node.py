@@ -15,7 +15,7 @@ from silkledger.evidence.header import header_from_rpc
 from silkledger.evidence.keccak import keccak256
 from silkledger.evidence.receipts import Receipt, receipt_from_rpc
 from silkledger.evm.engines import EngineProfile
-from silkledger.evm.node_http import HttpProvider, UnmatchedReplies
+from silkledger.evm.node_http import AnswerTooLarge, HttpProvider, UnmatchedReplies
 from silkledger.evm.port import (
     AccountProof,
     Block,
@@ -208,6 +208,8 @@ class JsonRpcNode:
             replies = await self._provider.batch(requests)
         except (ClientError, TimeoutError, OSError) as error:
             raise NodeUnavailable(f"the node does not answer ({type(error).__name__})") from error
+        except AnswerTooLarge as error:
+            raise NodeUnavailable(str(error)) from error
         except UnmatchedReplies as error:
             raise NodeLied(str(error)) from error
         except (ValueError, KeyError, TypeError) as error:

@@ -25,12 +25,23 @@ from silkledger.evm.libraries import AsyncJSONBaseProvider, RPCEndpoint
 _KEEP_ALIVE_S: Final = 15.0
 """How long a connection without requests is kept: less than servers commonly keep theirs."""
 _JSON: Final = {"Content-Type": "application/json"}
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Largest answer that is read. Whoever asks for blocks asks for fewer then; the block gas limit keeps one
+block's answer below it.
+"""
 _ONCE: Final = "eth_sendRawTransaction"
 """The one method that is not a question: whoever calls it decides whether to send again."""
 
 
 class UnmatchedReplies(ValueError):
     """The answer does not hold one reply to each request."""
+
+
+class AnswerTooLarge(Exception):
+    """An answer over `MOST_BYTES`: the rest of it was not read."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the answer is larger than {MOST_BYTES} bytes")
 
 
 class HttpProvider(AsyncJSONBaseProvider):
@@ -50,7 +61,7 @@ class HttpProvider(AsyncJSONBaseProvider):
         once more (RFC 9110, 9.2.2), transactions are not.
 
         Raises:
-            aiohttp.ClientError, TimeoutError, OSError: no answer.
+            aiohttp.ClientError, TimeoutError, OSError, AnswerTooLarge: no answer.
             UnmatchedReplies, ValueError: an answer that is not JSON-RPC.
         """
         calls = [self.form_request(RPCEndpoint(method), params) for method, params in requests]
@@ -72,7 +83,12 @@ class HttpProvider(AsyncJSONBaseProvider):
 
     async def _post(self, body: bytes) -> object:
         async with self._connected().post(self._url, data=body, timeout=self._timeout) as response:
-            return self.decode_rpc_response(await response.read())
+            octets = bytearray()
+            async for chunk in response.content.iter_any():
+                octets += chunk
+                if len(octets) > MOST_BYTES:
+                    raise AnswerTooLarge
+            return self.decode_rpc_response(bytes(octets))
 
     async def disconnect(self) -> None:
         session, self._session = self._session, None

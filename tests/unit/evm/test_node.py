@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from silkledger.evm.engines import ANVIL, SendOutcome
 from silkledger.evm.node import CallReverted, JsonRpcNode, NodeLied, NodeUnavailable, TransactionRefused
+from silkledger.evm.node_http import MOST_BYTES
 from silkledger.values import Address
 from tests.unit.evm.fake_node import GENESIS, make_block
 
@@ -191,6 +193,36 @@ async def test_a_reverted_call_carries_its_data(script: Script, node: JsonRpcNod
     with pytest.raises(CallReverted) as reverted:
         await node.call(Address(bytes(20)), b"")
     assert reverted.value.data == b"\xde\xad\xbe\xef"
+
+
+class Endless:
+    """A node whose answer has no end, until it is hung up on."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.hung_up = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b" " * 2**20)
+                self.sent += 2**20
+        finally:
+            self.hung_up.set()
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    endless, application = Endless(), web.Application()
+    application.router.add_post("/", endless.answer)
+    async with TestServer(application) as server:
+        node = JsonRpcNode(str(server.make_url("/")), ANVIL, timeout_s=120)
+        with pytest.raises(NodeUnavailable, match="larger than 67108864 bytes"):
+            await node.block_number()
+        await asyncio.wait_for(endless.hung_up.wait(), 10)
+        assert endless.sent < 2 * MOST_BYTES
+        await node.close()
 
 
 async def test_a_dead_node_is_unavailable(node: JsonRpcNode) -> None:
