@@ -157,7 +157,7 @@ def assemble(parts: Parts) -> Assembled:
     queue = Queue(settings.pending_limit)
 
     async def caught_up() -> bool:
-        return follower.final.number > 0 and follower.lag == 0 and await follower.health() is None
+        return follower.caught_up and await follower.health() is None
 
     limits = SequencingLimits(settings.sequence_interval_ms / 1000, settings.sequence_batch)
     known = KnownStatements()

@@ -109,7 +109,8 @@ class Follower:
         self._changed = asyncio.Condition()
         self._head = BlockRef(0, network.genesis_hash, 0)
         self._final = self._head
-        self._node_head = 0
+        self._node_head: int | None = None
+        """None: it was not asked yet."""
         self._behind_since: float | None = None
         self._good_at = self._clock()
         self._problem: str | None = None
@@ -132,8 +133,16 @@ class Follower:
 
     @property
     def lag(self) -> int:
-        """Blocks that the node had more than we, when last asked."""
-        return max(self._node_head - self._head.number, 0)
+        """Blocks that the node had more than we, when last asked; 0 before it was asked."""
+        return 0 if self._node_head is None else max(self._node_head - self._head.number, 0)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that the node had when last asked is applied, and some of it is final.
+
+        Never before it was asked: what the database holds at start may be older than the chain.
+        """
+        return self._node_head is not None and self.lag == 0 and self._final.number > 0
 
     async def health(self) -> str | None:
         """None when well, else a sentence: halted, the node fails us, or we are far behind it."""
@@ -141,6 +150,8 @@ class Follower:
             return f"halted: {self._halted}"
         if not self._started:
             return "not started"
+        if self._node_head is None:
+            return f"the node has not said where its chain ends: {self._problem or 'waiting'}"
         quiet_s = self._clock() - self._good_at
         if quiet_s > max(_QUIET_ROUNDS * self._profile.block_time_s, 1.0):
             return f"no answer to rely on from the node for {quiet_s:.0f} s: {self._problem or 'waiting'}"

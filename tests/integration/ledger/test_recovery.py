@@ -18,6 +18,7 @@ from silkledger.chain.v1 import chain_pb2 as chain
 from silkledger.ledger.v1 import ledger_pb2 as pb
 from silkledger.ledger.v1 import ledger_pb2_grpc as rpc
 from tests.support.grpc_clients import channel
+from tests.support.node_proxy import Fault, NodeProxy
 
 from .conftest import ROOT, Founded, Ledger, id_of, opened, reached, refused, register
 
@@ -82,8 +83,21 @@ def restore(folder: Path) -> None:
     shutil.copy(folder / "backup", folder / "ledger.sqlite")
 
 
-async def test_an_older_backup_halts_the_log(own_sqlite: Ledger, tmp_path: Path) -> None:
+@pytest.fixture
+async def proxy(founded: Founded) -> AsyncIterator[NodeProxy]:
+    proxy = NodeProxy(founded.url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest.mark.parametrize("slow", [0, 1], ids=["", "a node that is slow to say where its chain ends"])
+async def test_an_older_backup_halts_the_log(
+    own_sqlite: Ledger, proxy: NodeProxy, tmp_path: Path, slow: int
+) -> None:
+    """Before it halts it takes nothing either, however long the node needs to say that there is more."""
     own = own_sqlite
+    proxy.spoil(Fault.TIME_OUT, slow, "eth_blockNumber")
 
     async def register_one() -> None:
         raw = own.statement(own.founded.agency)
@@ -101,7 +115,7 @@ async def test_an_older_backup_halts_the_log(own_sqlite: Ledger, tmp_path: Path)
     await asyncio.to_thread(own.stop)
     await asyncio.to_thread(restore, tmp_path)
 
-    await asyncio.to_thread(own.start)
+    await asyncio.to_thread(own.start, NODE_URL=proxy.url)
     async with channel(own.address, own.identity(own.founded.agency)) as opened_channel:
         stub = rpc.LedgerServiceStub(opened_channel)
         deadline = asyncio.get_running_loop().time() + 30
@@ -114,6 +128,7 @@ async def test_an_older_backup_halts_the_log(own_sqlite: Ledger, tmp_path: Path)
         health = health_pb2_grpc.HealthStub(opened_channel)
         answer = await health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert proxy.spoilt[Fault.TIME_OUT] == slow
 
 
 def refused_start(service: Ledger, **change: str) -> str:

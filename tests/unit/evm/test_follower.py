@@ -259,6 +259,28 @@ async def test_health_tells_of_a_silent_node_and_recovers(
     await running
 
 
+async def test_nothing_is_caught_up_with_before_the_node_was_asked(
+    database: Database, fake: FakeNode, network: Network
+) -> None:
+    """A database may be older than the chain, and says of itself only that it has a final block."""
+    fake.mine(8)
+    first = Follower(database, fake, DEEP, network)
+    await first.start()
+    await settle(first)
+    assert first.caught_up
+    fake.mine(4)
+
+    again = Follower(database, fake, DEEP, network)
+    await again.start()
+    assert (again.head.number, again.final.number, again.lag) == (8, 2, 0)
+    assert not again.caught_up
+    assert "has not said where its chain ends" in (await again.health() or "")
+    await settle(again)
+    assert again.head.number == 12
+    assert again.caught_up
+    assert await again.health() is None
+
+
 async def test_waiters_hear_of_blocks_and_of_finality(
     database: Database, fake: FakeNode, network: Network
 ) -> None:
