@@ -26,8 +26,8 @@ _KEEP_ALIVE_S: Final = 15.0
 """How long a connection without requests is kept: less than servers commonly keep theirs."""
 _JSON: Final = {"Content-Type": "application/json"}
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Largest answer that is read. Whoever asks for blocks asks for fewer then; the block gas limit keeps one
-block's answer below it.
+"""Largest answer that is read. Whoever asks for several blocks asks for fewer then. A single block with more
+is not followed: it takes some 250 million gas of log data, at 8 gas a byte and two hexadecimal digits each.
 """
 _ONCE: Final = "eth_sendRawTransaction"
 """The one method that is not a question: whoever calls it decides whether to send again."""

@@ -37,6 +37,7 @@ from silkledger.statement import sign_statement
 from silkledger.values import CountryCode, Did, Digest, DocumentType, StatementId
 from tests.support.anvil import FAST
 from tests.support.grpc_clients import Refusal, channel, refusal_of
+from tests.support.node_proxy import NodeProxy
 from tests.support.nursery import Forked, nursery
 from tests.support.pki import Identity, TestCa
 from tests.support.postgres import *  # noqa: F403
@@ -116,6 +117,15 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Founded]:
         yield asyncio.run(found(embedded.url))
     finally:
         embedded.stop()
+
+
+@pytest.fixture
+async def proxy(founded: Founded) -> AsyncIterator[NodeProxy]:
+    """Between a service and the node, to misbehave."""
+    made = NodeProxy(founded.url)
+    await made.start()
+    yield made
+    await made.stop()
 
 
 @dataclass

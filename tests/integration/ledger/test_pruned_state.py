@@ -42,14 +42,6 @@ FINAL = chain.EVIDENCE_STAGE_FINAL
 
 
 @pytest.fixture
-async def proxy(founded: Founded) -> AsyncIterator[NodeProxy]:
-    made = NodeProxy(founded.url)
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
 async def own(founded: Founded, database_url: str, tmp_path: Path) -> AsyncIterator[Ledger]:
     """A service of the test's own, not started, on either database."""
     service = Ledger(founded, tmp_path, database_url)

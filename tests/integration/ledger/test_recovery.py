@@ -83,14 +83,6 @@ def restore(folder: Path) -> None:
     shutil.copy(folder / "backup", folder / "ledger.sqlite")
 
 
-@pytest.fixture
-async def proxy(founded: Founded) -> AsyncIterator[NodeProxy]:
-    proxy = NodeProxy(founded.url)
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
-
-
 @pytest.mark.parametrize("slow", [0, 1], ids=["", "a node that is slow to say where its chain ends"])
 async def test_an_older_backup_halts_the_log(
     own_sqlite: Ledger, proxy: NodeProxy, tmp_path: Path, slow: int
